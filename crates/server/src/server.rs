@@ -1,0 +1,159 @@
+//! Everything a request may reach.
+
+use std::future::Future;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use engine::Cell;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::apps::Apps;
+use crate::clock::{Clock, boot_millis};
+use crate::config::Limits;
+use crate::ids::Random;
+use crate::live::Live;
+use crate::metrics::Metrics;
+use crate::secret::Sealer;
+
+/// The running server. Cheap to clone: every part is shared.
+#[derive(Clone)]
+pub struct Server(Arc<Parts>);
+
+/// What a server is made of.
+pub struct Parts {
+    /// The only source of time.
+    pub clock: Clock,
+    /// The only source of randomness.
+    pub random: Random,
+    /// Seals secrets that must be read back.
+    pub sealer: Sealer,
+    /// The applications and their data.
+    pub apps: Apps,
+    /// Where the data lies.
+    pub cell: Cell,
+    /// Sessions in memory.
+    pub live: Live,
+    /// Hashing and checking of passwords, off the request threads.
+    pub passwords: hashes::Pool,
+    /// How much a request may ask for.
+    pub limits: Limits,
+    /// Where clients reach the server, without a slash at the end.
+    pub public_url: String,
+    /// The profile of a new application whose maker names none.
+    pub new_app_profile: crate::settings::Profile,
+    /// Counters.
+    pub metrics: Metrics,
+    /// What runs beside the requests.
+    pub background: Background,
+    /// How far this node knows of what others have changed.
+    pub lease: Lease,
+}
+
+impl Server {
+    /// A server of these parts.
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for Server {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// Tasks that run beside the requests and end when the server stops.
+#[derive(Clone, Default)]
+pub struct Background {
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Background {
+    /// Runs `task` until it ends by itself or the server stops: then it is dropped where it waits.
+    pub fn run(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        let both = async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = task => {}
+            }
+        };
+        self.tasks.spawn(both);
+    }
+
+    /// Runs `task`, which ends by itself soon after [`Background::stopping`] says so.
+    pub fn run_to_end(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+
+    /// Waits until the server begins to stop.
+    pub async fn stopping(&self) {
+        self.stop.cancelled().await;
+    }
+
+    /// Whether the server is stopping.
+    pub fn is_stopping(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    /// Stops all tasks and waits for them.
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+/// How far this node knows of what others have changed.
+///
+/// A session in memory is honoured only while a poll of the change log that *began* less than two
+/// seconds ago has succeeded. So what is revoked anywhere is refused everywhere two seconds after
+/// the commit at the latest, whatever is lost on the way.
+pub struct Lease {
+    /// When the last successful poll began, on the clock that counts sleep; `None`: this process is
+    /// alone with its data.
+    began: Option<AtomicI64>,
+}
+
+/// How long one poll lasts, in milliseconds.
+pub const LEASE: i64 = 2000;
+
+impl Lease {
+    /// For a process that is alone with its data: it always knows everything.
+    pub fn alone() -> Self {
+        Self { began: None }
+    }
+
+    /// For one of several: it knows nothing until it has polled.
+    pub fn shared() -> Self {
+        Self { began: Some(AtomicI64::new(i64::MIN / 2)) }
+    }
+
+    /// Whether what is in memory may be believed.
+    pub fn is_fresh(&self) -> bool {
+        let Some(began) = &self.began else { return true };
+        boot_millis() - began.load(Ordering::Acquire) < LEASE
+    }
+
+    /// Whether other processes share the data.
+    pub fn is_shared(&self) -> bool {
+        self.began.is_some()
+    }
+
+    /// Notes a successful poll that began at `began`, on [`boot_millis`].
+    pub fn renew(&self, poll_began: i64) {
+        if let Some(began) = &self.began {
+            began.fetch_max(poll_began, Ordering::Release);
+        }
+    }
+
+    /// Milliseconds since the last successful poll began; 0 for a process that is alone.
+    pub fn age(&self) -> i64 {
+        self.began.as_ref().map_or(0, |it| boot_millis() - it.load(Ordering::Acquire))
+    }
+}

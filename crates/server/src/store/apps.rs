@@ -1,0 +1,157 @@
+//! The `control.apps` and `control.memberships` tables.
+
+use super::{Db, Row, Tx};
+use crate::clock::Millis;
+use crate::error::Result;
+use crate::ids::{AppId, DeveloperId};
+use crate::settings::Profile;
+
+/// An application as stored.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// Its id.
+    pub id: AppId,
+    /// Unique for one owner.
+    pub name: String,
+    /// Who made it.
+    pub owner: DeveloperId,
+    /// How strict it is.
+    pub profile: Profile,
+    /// Where it stands between coming and going.
+    pub state: State,
+    /// When it was made.
+    pub created: Millis,
+}
+
+/// Where an application stands. Only an active one answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Its tables are being made.
+    Creating,
+    /// It is in use.
+    Active,
+    /// It is gone for everybody; what is left of it is being removed.
+    Deleting,
+}
+
+impl State {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Creating => "creating",
+            Self::Active => "active",
+            Self::Deleting => "deleting",
+        }
+    }
+
+    fn parse(text: &str) -> Self {
+        match text {
+            "active" => Self::Active,
+            "creating" => Self::Creating,
+            _ => Self::Deleting,
+        }
+    }
+}
+
+const COLUMNS: &str = "a.id, a.name, a.owner, a.profile, a.state, a.created";
+
+fn read(row: &Row<'_>) -> engine::Result<App> {
+    Ok(App {
+        id: AppId(row.get::<String>("id")?.into()),
+        name: row.get("name")?,
+        owner: DeveloperId(row.get::<String>("owner")?.into()),
+        // A profile that cannot be read is the strict one.
+        profile: Profile::parse(&row.get::<String>("profile")?).unwrap_or(Profile::Standard),
+        state: State::parse(&row.get::<String>("state")?),
+        created: Millis(row.get("created")?),
+    })
+}
+
+/// The application with that id, in whatever state.
+pub fn by_id(db: &Db<'_>, id: &AppId) -> Result<Option<App>> {
+    let sql = format!("select {COLUMNS} from control.apps a where a.id = ?1");
+    Ok(db.row(&sql, &[&*id.0], read)?)
+}
+
+/// The active applications that `developer` has a part in, oldest first.
+pub fn of_developer(db: &Db<'_>, developer: &DeveloperId) -> Result<Vec<App>> {
+    let sql = format!(
+        "select {COLUMNS} from control.apps a
+         join control.memberships m on m.app_id = a.id
+         where m.developer_id = ?1 and a.state = 'active' order by a.created, a.id"
+    );
+    Ok(db.rows(&sql, &[&*developer.0], read)?)
+}
+
+/// The applications that a stopped server left half made or half removed.
+pub fn unfinished(db: &Db<'_>) -> Result<Vec<App>> {
+    let sql = format!("select {COLUMNS} from control.apps a where a.state <> 'active'");
+    Ok(db.rows(&sql, &[], read)?)
+}
+
+/// The ids of all active applications.
+pub fn active(db: &Db<'_>) -> Result<Vec<AppId>> {
+    let sql = "select id from control.apps where state = 'active' order by id";
+    Ok(db.rows(sql, &[], |row| Ok(AppId(row.get::<String>("id")?.into())))?)
+}
+
+/// Adds an application with its owner's membership; false if the owner has one of that name.
+pub fn insert(tx: &Tx<'_>, app: &App) -> Result<bool> {
+    let sql = "insert into control.apps (id, name, owner, profile, state, cell, created)
+               values (?1, ?2, ?3, ?4, ?5, 0, ?6) on conflict (owner, name) do nothing";
+    let (id, owner) = (&*app.id.0, &*app.owner.0);
+    let state = app.state.as_str();
+    let made =
+        tx.exec(sql, &[&id, &app.name, &owner, &app.profile.as_str(), &state, &app.created])?;
+    if made == 1 {
+        let sql = "insert into control.memberships (app_id, developer_id, rights)
+                   values (?1, ?2, 'owner')";
+        tx.exec(sql, &[&id, &owner])?;
+    }
+    Ok(made == 1)
+}
+
+/// Moves an application on; false if it is not in state `from` any more.
+pub fn set_state(tx: &Tx<'_>, id: &AppId, from: State, to: State) -> Result<bool> {
+    let sql = "update control.apps set state = ?1 where id = ?2 and state = ?3";
+    Ok(tx.exec(sql, &[&to.as_str(), &*id.0, &from.as_str()])? == 1)
+}
+
+/// Gives an application another name; false if the owner has one of that name.
+pub fn rename(tx: &Tx<'_>, id: &AppId, name: &str) -> Result<bool> {
+    let sql = "update control.apps set name = ?1 where id = ?2 and not exists (
+                   select 1 from control.apps b
+                   where b.owner = control.apps.owner and b.name = ?1 and b.id <> ?2)";
+    Ok(tx.exec(sql, &[&name, &*id.0])? == 1)
+}
+
+/// Removes the row of an application, and with it its keys, domains and memberships.
+pub fn delete(tx: &Tx<'_>, id: &AppId) -> Result<()> {
+    tx.exec("delete from control.apps where id = ?1", &[&*id.0])?;
+    Ok(())
+}
+
+/// Removes what an application has in the tables that it shares with others.
+pub fn delete_shared_rows(tx: &Tx<'_>, id: &AppId) -> Result<()> {
+    for table in [
+        "sys.settings",
+        "sys.schemas",
+        "sys.tables",
+        "sys.columns",
+        "sys.identities",
+        "sys.credentials",
+        "sys.sessions",
+        "sys.failures",
+        "sys.events",
+        "sys.outbox",
+        "sys.jobs",
+    ] {
+        tx.exec(&format!("delete from {table} where app_id = ?1"), &[&*id.0])?;
+    }
+    Ok(())
+}
+
+/// Whether `developer` has a part in the application.
+pub fn is_member(db: &Db<'_>, id: &AppId, developer: &DeveloperId) -> Result<bool> {
+    let sql = "select 1 as one from control.memberships where app_id = ?1 and developer_id = ?2";
+    Ok(db.row(sql, &[&*id.0, &*developer.0], |row| row.get::<i64>("one"))?.is_some())
+}

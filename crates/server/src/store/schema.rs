@@ -1,0 +1,169 @@
+//! The catalog: `sys.schemas`, `sys.tables`, `sys.columns`, and the tables that they describe. A
+//! change of a table and of its description are one transaction.
+
+use super::{Db, Row, Tx};
+use crate::clock::Millis;
+use crate::error::Result;
+use crate::ids::Random;
+use crate::schema::{Column, Kind, Maker, NewColumn, PASSWORD, Rules, Schema, Table, names};
+
+/// All tables of the application.
+pub fn load(db: &Db<'_>) -> Result<Schema> {
+    let sql = "select version from sys.schemas where app_id = ?1";
+    let version = db.row(sql, &[&db.app()], |row| row.get("version"))?.unwrap_or(0);
+    let sql = "select id, name, physical from sys.tables where app_id = ?1";
+    let mut tables = db.rows(sql, &[&db.app()], |row| {
+        Ok(Table {
+            id: row.get("id")?,
+            name: row.get::<String>("name")?.into(),
+            physical: row.get("physical")?,
+            columns: Vec::new(),
+        })
+    })?;
+    let sql = "select table_id, id, name, physical, type, size, is_required, is_unique,
+                      is_indexed, is_identity, default_value, custom_regex, made_by
+               from sys.columns where app_id = ?1 order by table_id, position";
+    for (table, column) in db.rows(sql, &[&db.app()], read_column)? {
+        if let Some(owner) = tables.iter_mut().find(|it| it.id == table) {
+            owner.columns.extend(column);
+        }
+    }
+    Ok(Schema::new(version, tables))
+}
+
+/// The id of the table, and the column unless its type is unknown here: a newer node made it.
+fn read_column(row: &Row<'_>) -> engine::Result<(String, Option<Column>)> {
+    let table = row.get("table_id")?;
+    let Some(kind) = Kind::parse(&row.get::<String>("type")?) else { return Ok((table, None)) };
+    let default = row.get::<Option<String>>("default_value")?;
+    let column = Column {
+        id: row.get("id")?,
+        name: row.get("name")?,
+        physical: row.get("physical")?,
+        kind,
+        size: row.get::<Option<i64>>("size")?.and_then(|it| u32::try_from(it).ok()),
+        rules: Rules {
+            required: row.get("is_required")?,
+            unique: row.get("is_unique")?,
+            indexed: row.get("is_indexed")?,
+        },
+        identity: row.get("is_identity")?,
+        default: default.and_then(|it| serde_json::from_str(&it).ok()),
+        custom_regex: row.get("custom_regex")?,
+        maker: Maker::parse(&row.get::<String>("made_by")?),
+    };
+    Ok((table, Some(column)))
+}
+
+/// Raises the version, and holds its row until `tx` ends: changes of one application's tables come
+/// one after the other, and each sees what the one before it did.
+pub fn raise_version(tx: &Tx<'_>) -> Result<i64> {
+    let sql = "insert into sys.schemas (app_id, version) values (?1, 1)
+               on conflict (app_id) do update set version = sys.schemas.version + 1
+               returning version";
+    Ok(tx.row(sql, &[&tx.app()], |row| row.get("version"))?.unwrap_or(1))
+}
+
+/// Makes a table with those columns. Call [`raise_version`] first.
+pub fn create_table(
+    tx: &Tx<'_>,
+    random: &Random,
+    name: &str,
+    columns: &[NewColumn],
+    now: Millis,
+) -> Result<()> {
+    let dialect = tx.dialect();
+    let sql = "select physical from sys.tables where app_id = ?1";
+    let taken = tx.rows(sql, &[&tx.app()], |row| row.get::<String>("physical"))?;
+    let physical = names::physical(name, taken.iter().map(String::as_str));
+    let id = random.opaque();
+    let sql = "insert into sys.tables (app_id, id, name, physical, created)
+               values (?1, ?2, ?3, ?4, ?5)";
+    tx.exec(sql, &[&tx.app(), &id, &name, &physical, &now])?;
+
+    let mut ddl = vec![dialect.seq_column().to_owned()];
+    let mut known: Vec<String> = Vec::new();
+    for (position, column) in columns.iter().enumerate() {
+        let column_name = names::physical(&column.name, known.iter().map(String::as_str));
+        if column.name != PASSWORD {
+            let kind = dialect.column_type(column.kind.stored());
+            let quoted = dialect.quote(&column_name);
+            let key = if column.name == "objectId" { " NOT NULL UNIQUE" } else { "" };
+            ddl.push(format!("{quoted} {kind}{key}"));
+        }
+        insert_column(tx, random, &id, (position, column, &column_name), now)?;
+        known.push(column_name);
+    }
+    let strict = dialect.strict();
+    let table = dialect.quote(&physical);
+    tx.batch(&format!("CREATE TABLE app.{table} ({}){strict};", ddl.join(", ")))?;
+    Ok(())
+}
+
+/// Adds columns to a table: in an instant, however many rows there are. Call [`raise_version`]
+/// first, and leave out those that the table has by now.
+pub fn add_columns(
+    tx: &Tx<'_>,
+    random: &Random,
+    table: &Table,
+    columns: &[NewColumn],
+    now: Millis,
+) -> Result<()> {
+    let dialect = tx.dialect();
+    let mut taken: Vec<String> = table.columns.iter().map(|it| it.physical.clone()).collect();
+    for (offset, column) in columns.iter().enumerate() {
+        let physical = names::physical(&column.name, taken.iter().map(String::as_str));
+        let position = table.columns.len() + offset;
+        insert_column(tx, random, &table.id, (position, column, &physical), now)?;
+        let kind = dialect.column_type(column.kind.stored());
+        let (table, quoted) = (dialect.quote(&table.physical), dialect.quote(&physical));
+        tx.batch(&format!("ALTER TABLE app.{table} ADD COLUMN {quoted} {kind};"))?;
+        taken.push(physical);
+    }
+    Ok(())
+}
+
+/// How many columns clients have made in a table since `since`.
+pub fn made_by_clients(db: &Db<'_>, table: &Table, since: Millis) -> Result<i64> {
+    let sql = "select count(*) as n from sys.columns
+               where app_id = ?1 and table_id = ?2 and made_by = 'client' and created > ?3";
+    Ok(db.row(sql, &[&db.app(), &table.id, &since], |row| row.get("n"))?.unwrap_or(0))
+}
+
+/// How many tables clients have made since `since`; those that the server makes are older.
+pub fn tables_since(db: &Db<'_>, since: Millis) -> Result<i64> {
+    let sql = "select count(*) as n from sys.tables where app_id = ?1 and created > ?2";
+    Ok(db.row(sql, &[&db.app(), &since], |row| row.get("n"))?.unwrap_or(0))
+}
+
+fn insert_column(
+    tx: &Tx<'_>,
+    random: &Random,
+    table: &str,
+    (position, column, physical): (usize, &NewColumn, &str),
+    now: Millis,
+) -> Result<()> {
+    let sql = "insert into sys.columns (app_id, table_id, id, position, name, physical, type, size,
+                   is_required, is_unique, is_indexed, is_identity, made_by, created)
+               values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+    tx.exec(
+        sql,
+        &[
+            &tx.app(),
+            &table,
+            &random.opaque(),
+            &i64::try_from(position).unwrap_or(i64::MAX),
+            &column.name,
+            &physical,
+            &column.kind.as_str(),
+            &column.kind.size().map(i64::from),
+            &column.rules.required,
+            &column.rules.unique,
+            &column.rules.indexed,
+            &column.identity,
+            &column.maker.as_str(),
+            &now,
+        ],
+    )?;
+    Ok(())
+}

@@ -1,0 +1,16 @@
+//! What a handler may ask for and answer with: the only module that knows axum well.
+
+pub mod address;
+mod answer;
+mod caller;
+mod input;
+pub mod listen;
+mod outer;
+mod routes;
+
+pub use answer::{Answer, Reply};
+pub use axum::extract::State;
+pub use caller::{Asked, Caller, Desk, Who};
+pub use input::{Body, Names, Pairs, text};
+pub use outer::Outer;
+pub use routes::{Access, Group, Route, Token, delete, get, post, put};

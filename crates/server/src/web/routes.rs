@@ -1,0 +1,248 @@
+//! Routes that say who may use them.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::handler::Handler;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{MethodFilter, MethodRouter, on};
+use http::Method;
+
+use super::caller::{Asked, Caller, Desk, Who};
+use super::outer::Target;
+use crate::apps::Lifetime;
+use crate::error::{Error, Result};
+use crate::secret::Token as Secret;
+use crate::server::Server;
+use crate::sessions::{self, Verdict};
+use crate::store;
+
+/// Who may call a route. There is no default: a route cannot be made without choosing.
+#[derive(Clone, Copy)]
+pub enum Access {
+    /// Anybody: it shows nothing of an application, or proves the caller in its own way.
+    Anybody,
+    /// Whoever shows an API key of the application; a key identifies, it never authorises.
+    AnyKey,
+    /// The server-code key alone; any other is refused like this.
+    ServerCode(fn() -> Error),
+    /// A developer who is logged in.
+    Developer,
+    /// A developer who is logged in and has a part in the application that the path names.
+    Member,
+}
+
+/// What a session token does on a route (users-api 2.0).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Token {
+    /// Without a live one the request is refused.
+    Required,
+    /// Without one the caller is nobody; a dead one is refused.
+    Optional,
+    /// It is not looked at, so a dead one does no harm.
+    Ignored,
+}
+
+/// Under which root a path stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// `/{app}/{key}` or, with a host of the application's own, `/api`.
+    App,
+    /// `/console`, or `/{app}/console` for one application.
+    Console,
+    /// The server itself.
+    Server,
+}
+
+/// One entry of the API.
+pub struct Route {
+    /// The HTTP method.
+    pub method: Method,
+    /// The whole path, with `{names}`.
+    pub path: String,
+    /// Where it stands.
+    pub group: Group,
+    /// Who may call it.
+    pub access: Access,
+    /// What a session token does.
+    pub token: Token,
+    /// The operation in one word or two, for the OpenAPI document, metrics and logs.
+    pub id: &'static str,
+    /// What it does, in one sentence.
+    pub summary: &'static str,
+    make: Box<dyn Fn(Gate) -> MethodRouter<Server> + Send + Sync>,
+}
+
+fn route<T: 'static>(
+    (method, filter): (Method, MethodFilter),
+    (id, path, summary): (&'static str, &str, &'static str),
+    (access, token): (Access, Token),
+    handler: impl Handler<T, Server> + Sync,
+) -> Route {
+    let group = match access {
+        Access::AnyKey | Access::ServerCode(_) => Group::App,
+        Access::Developer | Access::Member => Group::Console,
+        Access::Anybody if path.starts_with("/console") => Group::Console,
+        Access::Anybody => Group::Server,
+    };
+    let path = match (group, access) {
+        (Group::App, _) => format!("/{{app}}/{{key}}{path}"),
+        (_, Access::Member) => format!("/{{app}}/console{path}"),
+        _ => path.to_owned(),
+    };
+    let make = Box::new(move |gate: Gate| {
+        let handler = handler.clone();
+        let guarded = move |State(server): State<Server>, mut request: Request| {
+            let (handler, gate) = (handler.clone(), gate);
+            async move {
+                let mut response = match gate.admit(&server, &mut request).await {
+                    Ok(()) => handler.call(request, server).await,
+                    Err(refusal) => refusal.into_response(),
+                };
+                response.extensions_mut().insert(RouteNumber(gate.number));
+                response
+            }
+        };
+        on(filter, guarded)
+    });
+    Route { method, path, group, access, token, id, summary, make }
+}
+
+macro_rules! methods {
+    ($($(#[$doc:meta])* $name:ident: $method:ident;)*) => {$(
+        $(#[$doc])*
+        pub fn $name<T: 'static>(
+            what: (&'static str, &str, &'static str),
+            who: (Access, Token),
+            handler: impl Handler<T, Server> + Sync,
+        ) -> Route {
+            route((Method::$method, MethodFilter::$method), what, who, handler)
+        }
+    )*};
+}
+methods! {
+    /// `GET`, and with it `HEAD`.
+    get: GET;
+    /// `POST`.
+    post: POST;
+    /// `PUT`.
+    put: PUT;
+    /// `DELETE`.
+    delete: DELETE;
+}
+
+/// Which route answered, counted from 1; for metrics and logs.
+#[derive(Clone, Copy)]
+pub(super) struct RouteNumber(pub usize);
+
+/// The router that serves `routes`, each behind its own [`Access`].
+pub(super) fn serve(routes: &[Route], server: &Server) -> Router {
+    let mut router = Router::new();
+    for (index, route) in routes.iter().enumerate() {
+        let gate = Gate { number: index + 1, access: route.access, token: route.token };
+        router = router.route(&route.path, (route.make)(gate));
+    }
+    let nothing = || async { Response::from(Error::no_such_path().into_response()) };
+    let wrong_method = || async { Response::from(Error::no_such_method().into_response()) };
+    router.fallback(nothing).method_not_allowed_fallback(wrong_method).with_state(server.clone())
+}
+
+/// What stands before a handler.
+#[derive(Clone, Copy)]
+struct Gate {
+    number: usize,
+    access: Access,
+    token: Token,
+}
+
+impl Gate {
+    /// Lets the request pass with its [`Caller`] or [`Desk`] inside, or refuses it: first the
+    /// application and its key, then the session, then the kind of key (users-api 0.1).
+    async fn admit(self, server: &Server, request: &mut Request) -> Result<()> {
+        let extensions = request.extensions();
+        let asked = extensions.get::<Asked>().cloned().ok_or_else(|| Error::internal("no request"))?;
+        match self.access {
+            Access::Anybody => {}
+            Access::AnyKey | Access::ServerCode(_) => {
+                let target = extensions.get::<Arc<Target>>().cloned();
+                let caller = self.caller(server, request, target, asked).await?;
+                if let Access::ServerCode(refusal) = self.access
+                    && !caller.is_server_code()
+                {
+                    return Err(refusal());
+                }
+                request.extensions_mut().insert(caller);
+            }
+            Access::Developer | Access::Member => {
+                let desk = self.desk(server, request, asked).await?;
+                request.extensions_mut().insert(desk);
+            }
+        }
+        Ok(())
+    }
+
+    async fn caller(
+        self,
+        server: &Server,
+        request: &Request,
+        target: Option<Arc<Target>>,
+        asked: Asked,
+    ) -> Result<Caller> {
+        let target = target.ok_or_else(Error::wrong_app)?;
+        let app = Arc::clone(&target.app);
+        let token = header(request, "user-token").map(Secret::from_client);
+        let mut who = Who::Nobody;
+        if self.token != Token::Ignored
+            && let Some(token) = &token
+        {
+            match sessions::check(server, &app.realm, app.lifetime(), token).await? {
+                Verdict::Live(session) => who = Who::User(session),
+                Verdict::Disabled => return Err(Error::disabled()),
+                Verdict::Dead => return Err(Error::dead_token(token.reveal())),
+            }
+        }
+        if self.token == Token::Required && matches!(who, Who::Nobody) {
+            return Err(Error::not_logged_in());
+        }
+        Ok(Caller { app, key: target.key.clone(), who, token, asked })
+    }
+
+    async fn desk(self, server: &Server, request: &Request, asked: Asked) -> Result<Desk> {
+        let token = header(request, "auth-key").map(Secret::from_client);
+        let token = token.ok_or_else(Error::no_console_session)?;
+        let platform = &server.apps.platform;
+        let verdict = sessions::check(server, platform, Lifetime::CONSOLE, &token).await?;
+        let Verdict::Live(session) = verdict else { return Err(Error::no_console_session()) };
+        let id = Arc::clone(&session.user.id);
+        let named = match self.access {
+            Access::Member => request.uri().path().split('/').nth(1).unwrap_or_default(),
+            _ => "",
+        };
+        let app = if named.is_empty() { None } else { server.apps.by_id(named).await? };
+        let app_id = app.as_ref().map(|it| it.id.clone());
+        let found = platform.data.read(move |db| {
+            let member = match &app_id {
+                None => false,
+                Some(app) => {
+                    let developer = crate::ids::DeveloperId(Arc::clone(&id));
+                    store::apps::is_member(db, app, &developer)?
+                }
+            };
+            Ok::<_, Error>((store::developers::by_id(db, &id)?, member))
+        });
+        let (developer, member) = found.await?;
+        let developer = developer.ok_or_else(Error::no_console_session)?;
+        if !named.is_empty() && !member {
+            return Err(Error::not_your_app());
+        }
+        Ok(Desk { developer, app, token, asked })
+    }
+}
+
+/// The text of a header. One that is not visible ASCII can be no token, but it is none that is
+/// missing either.
+fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
+    let value = request.headers().get(name)?;
+    Some(value.to_str().unwrap_or("?")).filter(|it| !it.is_empty())
+}

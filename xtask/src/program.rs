@@ -1,0 +1,166 @@
+//! Running other programs: a failure says which command line it was.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use crate::Result;
+
+/// The root of the repository.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+}
+
+/// The cargo that runs this program, at the root of the repository.
+pub fn cargo<const N: usize>(args: [&str; N]) -> Command {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(args).current_dir(root());
+    command
+}
+
+/// A command as one would type it, with the variables that were set for it.
+pub fn shown(command: &Command) -> String {
+    let set = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
+    let set = set.filter(|(name, _)| !name.to_string_lossy().starts_with("CARGO"));
+    let mut words: Vec<String> = set
+        .map(|(name, value)| format!("{}={}", name.display(), word(&value.to_string_lossy())))
+        .collect();
+
+    let program = command.get_program();
+    let name = if Path::new(program).file_name() == Some("cargo".as_ref()) {
+        "cargo".into() // the toolchain's own path says nothing to anybody
+    } else {
+        program.to_string_lossy()
+    };
+    words.push(word(&name));
+    words.extend(command.get_args().map(|it| word(&it.to_string_lossy())));
+    words.join(" ")
+}
+
+/// Runs a command on this terminal. Fails unless it ends with success.
+pub fn run(command: &mut Command) -> Result {
+    let status = command.status().map_err(|fault| cannot_start(command, &fault))?;
+    if status.success() { Ok(()) } else { Err(format!("`{}` failed: {status}", shown(command))) }
+}
+
+/// What a command prints. Fails unless it ends with success; its complaints come with the failure.
+pub fn output(command: &mut Command) -> Result<String> {
+    let it = command.output().map_err(|fault| cannot_start(command, &fault))?;
+    if it.status.success() {
+        return Ok(String::from_utf8_lossy(&it.stdout).into_owned());
+    }
+    let complaint = String::from_utf8_lossy(&it.stderr);
+    Err(format!("`{}` failed: {}\n{}", shown(command), it.status, complaint.trim_end()))
+}
+
+/// Runs a command and gives each line of its standard output to `each`.
+///
+/// Fails when it cannot be started, or has not ended after `limit`: then it is killed.
+pub fn lines(
+    command: &mut Command,
+    limit: Duration,
+    each: &mut dyn FnMut(&str),
+) -> Result<ExitStatus> {
+    let start = Instant::now();
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut child = command.spawn().map_err(|fault| cannot_start(command, &fault))?;
+    let (send, receive) = mpsc::channel();
+    if let Some(stdout) = child.stdout.take() {
+        std::thread::spawn(move || {
+            let mut stdout = BufReader::new(stdout);
+            let mut line = Vec::new();
+            while stdout.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+                let text = String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r']).to_owned();
+                line.clear();
+                if send.send(text).is_err() {
+                    break;
+                }
+            }
+        });
+    }
+
+    // A grandchild that was left behind holds the pipe open: once the child has ended, the rest
+    // of its output is waited for only a moment.
+    let mut ended = None;
+    loop {
+        match receive.recv_timeout(Duration::from_millis(500)) {
+            Ok(line) => each(&line),
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) if ended.is_some() => break,
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        ended = ended.or(child.try_wait().map_err(|fault| cannot_start(command, &fault))?);
+        if ended.is_none() && start.elapsed() > limit {
+            child.kill().and_then(|()| child.wait()).ok();
+            let minutes = limit.as_secs() / 60;
+            return Err(format!("`{}` was ended after {minutes} minutes", shown(command)));
+        }
+    }
+    match ended {
+        Some(status) => Ok(status),
+        None => child.wait().map_err(|fault| cannot_start(command, &fault)),
+    }
+}
+
+/// A program of this name in the folders of `PATH`, then in `elsewhere`.
+pub fn find(name: &str, elsewhere: &[PathBuf]) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(elsewhere.iter().cloned());
+    folders.map(|it| it.join(name)).find(|it| it.is_file())
+}
+
+fn cannot_start(command: &Command, fault: &std::io::Error) -> String {
+    format!("cannot run `{}`: {fault}", shown(command))
+}
+
+/// A word of a command line, in quotes where a shell would take it apart.
+fn word(text: &str) -> String {
+    let plain = |it: char| it.is_ascii_alphanumeric() || "-_./:=@%+,".contains(it);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_shown_as_one_would_type_it() {
+        let mut command = Command::new("node");
+        command.arg("--test").arg("a b").env("URL", "postgres:///x?host=/tmp").env_remove("HOME");
+        assert_eq!(shown(&command), "URL='postgres:///x?host=/tmp' node --test 'a b'");
+    }
+
+    #[test]
+    fn every_line_arrives_and_the_status_tells_of_failure() {
+        let mut seen = Vec::new();
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo one; printf two; exit 3"]);
+        let status =
+            lines(&mut command, Duration::from_mins(1), &mut |it| seen.push(it.to_owned()));
+        assert_eq!(status.map(|it| it.code()), Ok(Some(3)));
+        assert_eq!(seen, ["one", "two"]);
+    }
+
+    #[test]
+    fn a_program_that_hangs_is_ended() {
+        let fault =
+            lines(Command::new("sleep").arg("100"), Duration::ZERO, &mut |_| {}).unwrap_err();
+        assert_eq!(fault, "`sleep 100` was ended after 0 minutes");
+    }
+
+    #[test]
+    fn a_grandchild_that_keeps_the_pipe_does_not_hold_us_up() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 20 & echo done"]);
+        let start = Instant::now();
+        assert!(lines(&mut command, Duration::from_mins(1), &mut |_| {}).unwrap().success());
+        assert!(start.elapsed() < Duration::from_secs(10));
+    }
+}
