@@ -16,6 +16,15 @@ use crate::{Result, needs, pg};
 /// A program that has not ended by then hangs.
 const LIMIT: Duration = Duration::from_mins(30);
 
+/// Stages that there is nothing for yet. They run as soon as there is; then their line goes, and
+/// from that day a stage without a test is a failure.
+const AHEAD: &[(&str, &str)] = &[
+    ("server on sqlite", "the server has no tests in crates/server/tests yet"),
+    ("server on postgres", "the server has no tests in crates/server/tests yet"),
+    ("clients on sqlite", "the program usher does not serve yet"),
+    ("clients on postgres", "the program usher does not serve yet"),
+];
+
 /// A database that the server can run on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
@@ -34,6 +43,15 @@ impl Engine {
         match self {
             Self::Sqlite => "sqlite",
             Self::Postgres => "postgres",
+        }
+    }
+
+    /// The time zone that its tests run in: far from UTC on both sides, because the machine's zone
+    /// must make no difference anywhere.
+    fn zone(self) -> &'static str {
+        match self {
+            Self::Sqlite => "Pacific/Kiritimati",
+            Self::Postgres => "America/St_Johns",
         }
     }
 }
@@ -93,7 +111,11 @@ pub fn run(choice: &Choice, tally: &mut Tally) -> Result<Built> {
     if std::env::var_os("CI").is_some() {
         build.arg("--locked");
     }
-    let built = build_shown(&mut build)?;
+    let mut built = build_shown(&mut build)?;
+    if built.usher.is_none() {
+        // Cargo builds a program along with its tests only where there is a folder `tests/`.
+        built.usher = build_shown(&mut program::cargo(["build", "--package=server"]))?.usher;
+    }
     tally.stage("build of the tests", start.elapsed());
 
     let mut run = Run { choice, needs, built, timed: false, tally };
@@ -214,7 +236,10 @@ impl Run<'_> {
         let start = Instant::now();
         match tests(self) {
             Ok(0) if self.choice.filter.is_none() => {
-                self.tally.fail(format!("{name}: there was no test to run"));
+                match AHEAD.iter().find(|(stage, _)| *stage == name) {
+                    Some((_, reason)) => self.tally.ahead(format!("{name}: {reason}")),
+                    None => self.tally.fail(format!("{name}: there was no test to run")),
+                }
             }
             Ok(_) => {}
             Err(text) => self.tally.fail(format!("{name}: {text}")),
@@ -274,6 +299,12 @@ impl Run<'_> {
 
     /// The official clients against the built program.
     fn clients(&mut self, engine: Engine) -> Result<usize> {
+        let version = program::output(Command::new(self.built.usher()?).arg("--version"));
+        if AHEAD.iter().any(|(stage, _)| stage.starts_with("clients"))
+            && !version.is_ok_and(|it| it.starts_with("usher "))
+        {
+            return Ok(0);
+        }
         let folder = program::root().join("conformance");
         install_packages(&folder)?;
         let mut command = Command::new("node");
@@ -303,7 +334,7 @@ impl Run<'_> {
             }
         }
         if let Some(engine) = engine {
-            command.env("USHER_TEST_ENGINE", engine.name());
+            command.env("USHER_TEST_ENGINE", engine.name()).env("TZ", engine.zone());
         }
         if let (Some(Engine::Postgres), Some(cluster)) = (engine, &self.needs.cluster) {
             command.env("TEST_DATABASE_URL", cluster.url());

@@ -118,6 +118,7 @@ pub struct Tally {
     failures: Vec<String>,
     times: Vec<(Duration, String)>,
     stages: Vec<(Duration, String)>,
+    ahead: Vec<String>,
 }
 
 impl Tally {
@@ -162,6 +163,11 @@ impl Tally {
         self.failures.push(text);
     }
 
+    /// Notes a stage that there is nothing for yet. It is neither passed nor failed, but said.
+    pub fn ahead(&mut self, text: String) {
+        self.ahead.push(text);
+    }
+
     /// Notes how long a stage took.
     pub fn stage(&mut self, name: &str, took: Duration) {
         self.stages.push((took, name.to_owned()));
@@ -187,6 +193,12 @@ impl fmt::Display for Tally {
         }
         for (took, name) in slowest.into_iter().take(5) {
             writeln!(f, "  {:>8.1} s  {name}", took.as_secs_f64())?;
+        }
+        if !self.ahead.is_empty() {
+            writeln!(f, "Not run:")?;
+        }
+        for stage in &self.ahead {
+            writeln!(f, "  {stage}")?;
         }
         if !self.failures.is_empty() {
             writeln!(f, "Failed:")?;

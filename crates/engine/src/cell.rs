@@ -142,7 +142,7 @@ impl Cell {
         let common = common(Dialect::Sqlite, options.hooks.clone());
         let counters = Arc::new(Counters::default());
         let deadline = options.deadline;
-        let engine = sqlite::Engine::start(options, Arc::clone(&common), Arc::clone(&counters))?;
+        let engine = sqlite::Engine::start(options, &common, &counters)?;
         Ok(Self(Arc::new(Inner { common, counters, deadline, engine: Engine::Sqlite(engine) })))
     }
 
@@ -317,4 +317,3 @@ impl Database {
         answer.await.unwrap_or_else(|_| Err(Error::Closed.into()))
     }
 }
-

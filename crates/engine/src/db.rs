@@ -89,11 +89,7 @@ impl Db<'_> {
 
     /// Runs a statement that was made at run time, and lends each of its rows to `row`. No other
     /// statement may run meanwhile. The first error of `row` ends it.
-    pub fn each(
-        &self,
-        q: &Built,
-        row: &mut dyn FnMut(&Row<'_>) -> Result<Flow>,
-    ) -> Result<()> {
+    pub fn each(&self, q: &Built, row: &mut dyn FnMut(&Row<'_>) -> Result<Flow>) -> Result<()> {
         let values: Vec<ValueRef<'_>> = q.values.iter().map(Into::into).collect();
         self.run(&q.sql, &values, row)
     }

@@ -194,6 +194,22 @@ impl Dialect {
         )
     }
 
+    /// Whether other processes may be at work in the same database, and have to be told of changes.
+    pub fn shared(&self) -> bool {
+        self.pick(false, true)
+    }
+
+    /// A statement that makes others who migrate wait until this transaction ends. SQLite has one
+    /// writer anyway.
+    pub fn migration_lock(&self) -> &'static str {
+        self.pick("", "select pg_advisory_xact_lock(7163495820111);")
+    }
+
+    /// A statement that makes the schema `name`, if the engine has schemas and it is not there.
+    pub fn create_schema(&self, name: &str) -> String {
+        self.pick(String::new(), format!("create schema if not exists {};", self.quote(name)))
+    }
+
     /// What a migration's `{token}` stands for; `{index:…}` is the translator's.
     pub(crate) fn token(self, token: &str) -> Option<&'static str> {
         Some(match token {

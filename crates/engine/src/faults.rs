@@ -6,13 +6,16 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use crate::error::{Error, Result};
 
+/// Gets the text of a statement.
+pub type Seen = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// What a cell calls on its way; nothing by default.
 #[derive(Clone, Default)]
 pub struct Hooks {
     /// Makes a statement fail.
     pub faults: Option<Arc<Faults>>,
     /// Gets the text of each statement as it is sent to the engine.
-    pub seen: Option<Arc<dyn Fn(&str) + Send + Sync>>,
+    pub seen: Option<Seen>,
 }
 
 impl fmt::Debug for Hooks {

@@ -24,7 +24,7 @@ pub use cell::{Cell, Database, PostgresOptions, SqliteOptions, Stats};
 pub use db::{Db, Tx};
 pub use dialect::{Dialect, Kind};
 pub use error::{Error, Result};
-pub use faults::{Faults, Hooks};
+pub use faults::{Faults, Hooks, Seen};
 pub use row::Row;
 pub use scope::{Place, Scope};
 pub use value::{Bound, Built, Flow, FromRow, ToValue, Value, ValueRef};

@@ -178,7 +178,10 @@ impl Error {
 
     /// 1011 to 1015: the operation on a table of the application is not permitted.
     pub fn denied_on_table(code: u32, operation: &str, table: &str) -> Self {
-        Self::bad(code, format!("You do not have permission to {operation} objects of table {table}"))
+        Self::bad(
+            code,
+            format!("You do not have permission to {operation} objects of table {table}"),
+        )
     }
 
     /// 1007: a value that does not fit its column.
@@ -292,10 +295,8 @@ impl From<engine::Error> for Error {
             engine::Error::Overloaded
             | engine::Error::Deadline
             | engine::Error::Unavailable(_)
-            | engine::Error::OutcomeUnknown
-            | engine::Error::Closed => {
-                Self { cause: Some(cause.into()), ..Self::overloaded(1) }
-            }
+            | engine::Error::OutcomeUnknown(_)
+            | engine::Error::Closed => Self { cause: Some(cause.into()), ..Self::overloaded(1) },
             other => Self::internal(other),
         }
     }
@@ -308,9 +309,7 @@ impl From<hashes::Error> for Error {
                 Self::overloaded(u32::try_from(retry_after.as_secs()).unwrap_or(u32::MAX).max(1))
             }
             hashes::Error::Stopped => Self::overloaded(1),
-            hashes::Error::Malformed => {
-                Self::internal("a stored password hash cannot be read")
-            }
+            hashes::Error::Malformed => Self::internal("a stored password hash cannot be read"),
         }
     }
 }

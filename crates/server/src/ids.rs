@@ -67,7 +67,10 @@ impl Random {
         let mut bytes = [0; N];
         match &self.0 {
             None => {
-                #[expect(clippy::expect_used, reason = "going on would hand out guessable secrets")]
+                #[expect(
+                    clippy::expect_used,
+                    reason = "going on would hand out guessable secrets"
+                )]
                 getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
             }
             Some(seeded) => {

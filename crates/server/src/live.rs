@@ -11,11 +11,108 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use quick_cache::sync::Cache;
 
-use crate::apps::Realm;
+use crate::apps::{Lifetime, Realm};
 use crate::clock::Millis;
-use crate::secret::TokenHash;
+use crate::error::{Error, Result};
+use crate::secret::{Token, TokenHash};
+use crate::server::Server;
+use crate::store;
 use crate::store::sessions::Stored;
 use crate::store::users::Status;
+
+/// What a token is worth.
+pub enum Verdict {
+    /// It is a live session's.
+    Live(Arc<Session>),
+    /// It was one, and the account is disabled.
+    Disabled,
+    /// It is unknown, ended or expired.
+    Dead,
+}
+
+/// Tells what `token` is worth, and notes its use: the session lives on from now.
+///
+/// A session in memory costs a hash and a look-up. Anything else is read from the database, and so
+/// is everything while this node does not know what others have changed.
+pub async fn check(
+    server: &Server,
+    realm: &Realm,
+    lifetime: Lifetime,
+    token: &Token,
+) -> Result<Verdict> {
+    let verdict = look(server, realm, lifetime, token).await?;
+    if let Verdict::Live(session) = &verdict {
+        let now = server.clock.now();
+        let due = Millis(now.0 + lifetime.slack().millis() / 2);
+        server.live.touch(realm, session, now, due);
+    }
+    Ok(verdict)
+}
+
+/// The same without noting a use.
+pub async fn look(
+    server: &Server,
+    realm: &Realm,
+    lifetime: Lifetime,
+    token: &Token,
+) -> Result<Verdict> {
+    let now = server.clock.now();
+    let hash = token.digest();
+    let cached = server.live.get(realm, &hash);
+    if let Some(session) = &cached
+        && server.lease.is_fresh()
+        && !session.ended()
+        && session.is_alive(lifetime, now)
+        && (!server.lease.is_shared() || now.0 - session.read_at.0 < REREAD)
+    {
+        server.metrics.session_hits.fetch_add(1, Ordering::Relaxed);
+        return Ok(Verdict::Live(Arc::clone(session)));
+    }
+    server.metrics.session_misses.fetch_add(1, Ordering::Relaxed);
+    let mark = server.live.mark();
+    let platform = realm.platform;
+    let read = realm.data.read(move |db| {
+        let Some(stored) = store::sessions::by_hash(db, &hash)? else { return Ok(None) };
+        let status = if platform {
+            let developer = store::developers::by_id(db, &stored.user)?;
+            developer.map(|it| if it.enabled { Status::Enabled } else { Status::Disabled })
+        } else {
+            store::users::status(db, &stored.user)?
+        };
+        Ok::<_, Error>(Some((stored, status)))
+    });
+    let Some((mut stored, status)) = read.await? else {
+        server.live.drop_session(realm, &hash);
+        return Ok(Verdict::Dead);
+    };
+    let status = match status {
+        Some(Status::Disabled) => return Ok(Verdict::Disabled),
+        None | Some(Status::Pending) => return Ok(Verdict::Dead),
+        Some(status) => status,
+    };
+    if stored.ended.is_some() {
+        return Ok(Verdict::Dead);
+    }
+    // A use that is known here and has yet to be written counts.
+    let known = cached.filter(|it| !it.ended()).map(|it| it.last_seen());
+    stored.last_seen = known.map_or(stored.last_seen, |it| it.max(stored.last_seen));
+    if !alive(lifetime, stored.last_seen, stored.expires, now) {
+        server.live.drop_session(realm, &hash);
+        return Ok(Verdict::Dead);
+    }
+    Ok(Verdict::Live(server.live.keep(realm, &mark, stored, status, now)))
+}
+
+/// How long a session is believed without being read anew, in milliseconds, where several nodes
+/// share the data.
+const REREAD: i64 = 60_000;
+
+/// Whether a session last used at `last` lives at `now`. Its last use may have been half a slack
+/// later than what the database knows, so it gets that much more: it never ends too early.
+fn alive(lifetime: Lifetime, last: Millis, expires: Option<Millis>, now: Millis) -> bool {
+    let most = lifetime.idle.millis() + lifetime.slack().millis() / 2;
+    now.0 - last.0 <= most && expires.is_none_or(|it| now < it)
+}
 
 /// A live session, shared by all requests that come with its token.
 pub struct Session {
@@ -47,6 +144,10 @@ impl Session {
     /// Whether it was ended, on this node or, as far as is known, elsewhere.
     pub fn ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)
+    }
+
+    fn is_alive(&self, lifetime: Lifetime, now: Millis) -> bool {
+        alive(lifetime, self.last_seen(), self.expires, now)
     }
 
     /// Notes a use; true if this is the first since the last writing down.
@@ -155,7 +256,8 @@ impl Live {
         let shard = shard(&stored.user);
         let mut users = lock(&self.users[shard]);
         let fresh = users.revoked == mark.0[shard];
-        let user = if fresh { users.state(realm.serial, &stored.user) } else { state(&stored.user) };
+        let user =
+            if fresh { users.state(realm.serial, &stored.user) } else { state(&stored.user) };
         user.status.store(status as u8, Ordering::Relaxed);
         let session = Arc::new(Session {
             hash: stored.hash,
@@ -232,7 +334,8 @@ impl Live {
     /// The uses that must be written by `until`; the others stay.
     pub fn take_touches(&self, until: Millis) -> Vec<Touch> {
         let mut touches = lock(&self.touches);
-        let (due, later) = std::mem::take(&mut *touches).into_iter().partition(|it| it.due <= until);
+        let (due, later) =
+            std::mem::take(&mut *touches).into_iter().partition(|it| it.due <= until);
         *touches = later;
         due
     }

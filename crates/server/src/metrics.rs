@@ -68,7 +68,8 @@ impl Metrics {
             ("usher_session_cache_hits_total", &self.session_hits),
             ("usher_session_cache_misses_total", &self.session_misses),
         ] {
-            let _ = writeln!(out, "# TYPE {name} counter\n{name} {}", value.load(Ordering::Relaxed));
+            let _ =
+                writeln!(out, "# TYPE {name} counter\n{name} {}", value.load(Ordering::Relaxed));
         }
     }
 

@@ -72,7 +72,11 @@ pub fn accept(door: Door, profile: Profile, text: &str) -> Result<Password> {
 }
 
 /// Hashes a password that was accepted.
-pub async fn hash(pool: &hashes::Pool, random: &Random, password: Password) -> Result<PasswordHash> {
+pub async fn hash(
+    pool: &hashes::Pool,
+    random: &Random,
+    password: Password,
+) -> Result<PasswordHash> {
     Ok(pool.hash(hashes::Lane::Interactive, password, random.bytes()).await?)
 }
 

@@ -70,6 +70,7 @@ impl Deref for Server {
 #[derive(Clone, Default)]
 pub struct Background {
     tasks: TaskTracker,
+    drain: CancellationToken,
     stop: CancellationToken,
 }
 
@@ -89,6 +90,22 @@ impl Background {
     /// Runs `task`, which ends by itself soon after [`Background::stopping`] says so.
     pub fn run_to_end(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(task);
+    }
+
+    /// Says that the server is about to stop: it is not ready any more, and still answers.
+    pub fn drain(&self) {
+        self.drain.cancel();
+    }
+
+    /// Whether the server is about to stop.
+    pub fn is_draining(&self) -> bool {
+        self.drain.is_cancelled()
+    }
+
+    /// Begins to stop: no new connection is taken.
+    pub fn begin_stop(&self) {
+        self.drain.cancel();
+        self.stop.cancel();
     }
 
     /// Waits until the server begins to stop.

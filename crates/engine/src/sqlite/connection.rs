@@ -225,7 +225,10 @@ fn by_code(code: ffi::Error, message: String) -> Error {
     match code.extended_code & 0xff {
         ffi::SQLITE_FULL => Error::NoSpace,
         ffi::SQLITE_INTERRUPT => Error::Deadline,
-        ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED | ffi::SQLITE_CANTOPEN | ffi::SQLITE_IOERR
+        ffi::SQLITE_BUSY
+        | ffi::SQLITE_LOCKED
+        | ffi::SQLITE_CANTOPEN
+        | ffi::SQLITE_IOERR
         | ffi::SQLITE_NOMEM => Error::Unavailable(format!("SQLite: {code}")),
         ffi::SQLITE_ERROR if is_undefined(&message) => Error::Undefined(message),
         // A wrong statement: the message quotes its text, and a text has no values in it.

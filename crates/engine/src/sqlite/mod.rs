@@ -38,8 +38,8 @@ pub(crate) struct Engine {
 impl Engine {
     pub(crate) fn start(
         options: SqliteOptions,
-        common: Arc<Common>,
-        counters: Arc<Counters>,
+        common: &Arc<Common>,
+        counters: &Arc<Counters>,
     ) -> Result<Self> {
         if rusqlite::version_number() < OLDEST {
             return Err(Error::other(format!(
@@ -49,10 +49,10 @@ impl Engine {
         }
         let (writers, readers) = (options.writers.max(1), options.readers.max(1));
         let (queue, open_apps) = (options.queue.max(1), options.open_apps);
-        let files = Arc::new(Files::new(options, Arc::clone(&counters))?);
+        let files = Arc::new(Files::new(options, Arc::clone(counters))?);
         let mut engine = Self {
             files: Arc::clone(&files),
-            counters: Arc::clone(&counters),
+            counters: Arc::clone(counters),
             lines: Vec::new(),
             readers: Arc::new(Queue::new(queue, readers)),
             threads: Mutex::default(),
@@ -61,13 +61,13 @@ impl Engine {
             let line = Arc::new(Line::new(queue));
             engine.lines.push(Arc::clone(&line));
             let open = open_apps.div_ceil(writers).max(1);
-            let writer = writer::Writer::new(line, &files, &common, &counters, open);
+            let writer = writer::Writer::new(line, &files, common, counters, open);
             engine.spawn(format!("sqlite-write-{number}"), move || writer.run())?;
         }
         for number in 0..readers {
             let open = open_apps.div_ceil(readers).max(1);
             let queue = Arc::clone(&engine.readers);
-            let reader = reader::Reader::new(number, queue, &files, &common, &counters, open);
+            let reader = reader::Reader::new(number, queue, &files, common, counters, open);
             engine.spawn(format!("sqlite-read-{number}"), move || reader.run())?;
         }
         Ok(engine)
@@ -131,9 +131,8 @@ impl Engine {
 
     pub(crate) async fn close(&self) {
         self.shut();
-        let threads = std::mem::take(
-            &mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner),
-        );
+        let threads =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         crate::work::join(threads).await;
     }
 

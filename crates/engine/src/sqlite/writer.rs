@@ -262,7 +262,9 @@ impl Writer {
                 }
             }
             Err(error) => {
-                done.into_iter().for_each(|it| it.job.answer_with(error.copy()));
+                for it in done {
+                    it.job.answer_with(error.copy());
+                }
                 sound = sound && (connection.is_idle() || connection.run("rollback").is_ok());
             }
         }

@@ -69,7 +69,7 @@ fn read(row: &Row<'_>) -> engine::Result<App> {
 /// The application with that id, in whatever state.
 pub fn by_id(db: &Db<'_>, id: &AppId) -> Result<Option<App>> {
     let sql = format!("select {COLUMNS} from control.apps a where a.id = ?1");
-    Ok(db.row(&sql, &[&*id.0], read)?)
+    Ok(db.row(&sql, &[&id.0], read)?)
 }
 
 /// The active applications that `developer` has a part in, oldest first.
@@ -79,7 +79,7 @@ pub fn of_developer(db: &Db<'_>, developer: &DeveloperId) -> Result<Vec<App>> {
          join control.memberships m on m.app_id = a.id
          where m.developer_id = ?1 and a.state = 'active' order by a.created, a.id"
     );
-    Ok(db.rows(&sql, &[&*developer.0], read)?)
+    Ok(db.rows(&sql, &[&developer.0], read)?)
 }
 
 /// The applications that a stopped server left half made or half removed.
@@ -98,7 +98,7 @@ pub fn active(db: &Db<'_>) -> Result<Vec<AppId>> {
 pub fn insert(tx: &Tx<'_>, app: &App) -> Result<bool> {
     let sql = "insert into control.apps (id, name, owner, profile, state, cell, created)
                values (?1, ?2, ?3, ?4, ?5, 0, ?6) on conflict (owner, name) do nothing";
-    let (id, owner) = (&*app.id.0, &*app.owner.0);
+    let (id, owner) = (&app.id.0, &app.owner.0);
     let state = app.state.as_str();
     let made =
         tx.exec(sql, &[&id, &app.name, &owner, &app.profile.as_str(), &state, &app.created])?;
@@ -113,7 +113,7 @@ pub fn insert(tx: &Tx<'_>, app: &App) -> Result<bool> {
 /// Moves an application on; false if it is not in state `from` any more.
 pub fn set_state(tx: &Tx<'_>, id: &AppId, from: State, to: State) -> Result<bool> {
     let sql = "update control.apps set state = ?1 where id = ?2 and state = ?3";
-    Ok(tx.exec(sql, &[&to.as_str(), &*id.0, &from.as_str()])? == 1)
+    Ok(tx.exec(sql, &[&to.as_str(), &id.0, &from.as_str()])? == 1)
 }
 
 /// Gives an application another name; false if the owner has one of that name.
@@ -121,12 +121,12 @@ pub fn rename(tx: &Tx<'_>, id: &AppId, name: &str) -> Result<bool> {
     let sql = "update control.apps set name = ?1 where id = ?2 and not exists (
                    select 1 from control.apps b
                    where b.owner = control.apps.owner and b.name = ?1 and b.id <> ?2)";
-    Ok(tx.exec(sql, &[&name, &*id.0])? == 1)
+    Ok(tx.exec(sql, &[&name, &id.0])? == 1)
 }
 
 /// Removes the row of an application, and with it its keys, domains and memberships.
 pub fn delete(tx: &Tx<'_>, id: &AppId) -> Result<()> {
-    tx.exec("delete from control.apps where id = ?1", &[&*id.0])?;
+    tx.exec("delete from control.apps where id = ?1", &[&id.0])?;
     Ok(())
 }
 
@@ -145,7 +145,7 @@ pub fn delete_shared_rows(tx: &Tx<'_>, id: &AppId) -> Result<()> {
         "sys.outbox",
         "sys.jobs",
     ] {
-        tx.exec(&format!("delete from {table} where app_id = ?1"), &[&*id.0])?;
+        tx.exec(&format!("delete from {table} where app_id = ?1"), &[&id.0])?;
     }
     Ok(())
 }
@@ -153,5 +153,5 @@ pub fn delete_shared_rows(tx: &Tx<'_>, id: &AppId) -> Result<()> {
 /// Whether `developer` has a part in the application.
 pub fn is_member(db: &Db<'_>, id: &AppId, developer: &DeveloperId) -> Result<bool> {
     let sql = "select 1 as one from control.memberships where app_id = ?1 and developer_id = ?2";
-    Ok(db.row(sql, &[&*id.0, &*developer.0], |row| row.get::<i64>("one"))?.is_some())
+    Ok(db.row(sql, &[&id.0, &developer.0], |row| row.get::<i64>("one"))?.is_some())
 }

@@ -69,7 +69,7 @@ pub fn insert(tx: &Tx<'_>, developer: &Developer, password_hash: &str) -> Result
     let made = tx.exec(
         sql,
         &[
-            &*developer.id.0,
+            &developer.id.0,
             &developer.email,
             &developer.email_shown,
             &developer.name,
@@ -78,4 +78,10 @@ pub fn insert(tx: &Tx<'_>, developer: &Developer, password_hash: &str) -> Result
         ],
     )?;
     Ok(made == 1)
+}
+
+/// The ids of the first two: enough to tell whether there is just one.
+pub fn first_two(db: &Db<'_>) -> Result<Vec<DeveloperId>> {
+    let sql = "select id from control.developers order by created, id limit 2";
+    Ok(db.rows(sql, &[], |row| Ok(DeveloperId(row.get::<String>("id")?.into())))?)
 }

@@ -37,25 +37,25 @@ pub fn by_host(db: &Db<'_>, host: &str) -> Result<Option<Domain>> {
 pub fn of_app(db: &Db<'_>, app: &AppId) -> Result<Vec<Domain>> {
     let sql = "select id, host, app_id, api_key_id from control.domains
                where app_id = ?1 order by created, id";
-    Ok(db.rows(sql, &[&*app.0], read)?)
+    Ok(db.rows(sql, &[&app.0], read)?)
 }
 
 /// Adds one; false if the host is taken.
 pub fn insert(tx: &Tx<'_>, domain: &Domain, now: Millis) -> Result<bool> {
     let sql = "insert into control.domains (id, host, app_id, api_key_id, created)
                values (?1, ?2, ?3, ?4, ?5) on conflict (host) do nothing";
-    let app = &*domain.app.0;
+    let app = &domain.app.0;
     Ok(tx.exec(sql, &[&domain.id, &domain.host, &app, &domain.api_key_id, &now])? == 1)
 }
 
 /// Points a domain of the application elsewhere; false if there is no such domain.
 pub fn update(tx: &Tx<'_>, domain: &Domain) -> Result<bool> {
     let sql = "update control.domains set host = ?1, api_key_id = ?2 where app_id = ?3 and id = ?4";
-    Ok(tx.exec(sql, &[&domain.host, &domain.api_key_id, &*domain.app.0, &domain.id])? == 1)
+    Ok(tx.exec(sql, &[&domain.host, &domain.api_key_id, &domain.app.0, &domain.id])? == 1)
 }
 
 /// Removes a domain of the application; false if there is none.
 pub fn delete(tx: &Tx<'_>, app: &AppId, id: &str) -> Result<bool> {
     let sql = "delete from control.domains where app_id = ?1 and id = ?2";
-    Ok(tx.exec(sql, &[&*app.0, &id])? == 1)
+    Ok(tx.exec(sql, &[&app.0, &id])? == 1)
 }

@@ -35,28 +35,19 @@ fn read(row: &Row<'_>) -> engine::Result<Key> {
 pub fn of_app(db: &Db<'_>, app: &AppId) -> Result<Vec<Key>> {
     let sql = "select id, name, device, hash, sealed from control.api_keys
                where app_id = ?1 order by name";
-    Ok(db.rows(sql, &[&*app.0], read)?)
+    Ok(db.rows(sql, &[&app.0], read)?)
 }
 
 /// Adds one.
 pub fn insert(tx: &Tx<'_>, app: &AppId, key: &Key, now: Millis) -> Result<()> {
     let sql = "insert into control.api_keys (id, app_id, name, device, hash, sealed, created)
                values (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-    tx.exec(
-        sql,
-        &[&key.id, &*app.0, &key.name, &key.device, &key.hash.0, &key.sealed, &now],
-    )?;
+    tx.exec(sql, &[&key.id, &app.0, &key.name, &key.device, &key.hash.0, &key.sealed, &now])?;
     Ok(())
 }
 
 /// Gives a key a new secret; false if it is not a key of the application.
-pub fn replace(
-    tx: &Tx<'_>,
-    app: &AppId,
-    id: &str,
-    hash: &TokenHash,
-    sealed: &str,
-) -> Result<bool> {
+pub fn replace(tx: &Tx<'_>, app: &AppId, id: &str, hash: &TokenHash, sealed: &str) -> Result<bool> {
     let sql = "update control.api_keys set hash = ?1, sealed = ?2 where app_id = ?3 and id = ?4";
-    Ok(tx.exec(sql, &[&hash.0, &sealed, &*app.0, &id])? == 1)
+    Ok(tx.exec(sql, &[&hash.0, &sealed, &app.0, &id])? == 1)
 }

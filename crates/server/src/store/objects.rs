@@ -2,8 +2,8 @@
 
 use engine::{Built, Flow, Value as Stored};
 use sea_query::{
-    Alias, Asterisk, Expr, ExprTrait as _, Func, Order, PostgresQueryBuilder, Query, QueryBuilder,
-    SimpleExpr, SqliteQueryBuilder, TableRef, Value, Values,
+    Alias, Asterisk, Expr, ExprTrait as _, Func, Order, PostgresQueryBuilder, Query,
+    QueryStatementWriter, SimpleExpr, SqliteQueryBuilder, TableRef, Value,
 };
 
 use super::{Db, Row, Tx};
@@ -154,10 +154,10 @@ fn bound(value: &Stored) -> SimpleExpr {
 }
 
 /// A statement in the words of the engine, with its values.
-fn built(db: &Db<'_>, query: &impl Statement) -> Built {
+fn built(db: &Db<'_>, query: &impl QueryStatementWriter) -> Built {
     let (sql, values) = match db.dialect() {
-        engine::Dialect::Sqlite => query.text(&SqliteQueryBuilder),
-        engine::Dialect::Postgres => query.text(&PostgresQueryBuilder),
+        engine::Dialect::Sqlite => query.build(SqliteQueryBuilder),
+        engine::Dialect::Postgres => query.build(PostgresQueryBuilder),
     };
     Built { sql, values: values.0.into_iter().map(stored).collect() }
 }
@@ -173,9 +173,4 @@ fn stored(value: Value) -> Stored {
         // Only the kinds above are ever bound; all else is a null of one of them.
         _ => Stored::Null,
     }
-}
-
-/// What all statements of sea-query can do.
-trait Statement {
-    fn text(&self, builder: &dyn QueryBuilder) -> (String, Values);
 }

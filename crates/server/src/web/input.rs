@@ -1,7 +1,7 @@
 //! What a handler reads: the body, the names in the path, the pairs of the query.
 
-use axum::RequestExt as _;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
+use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http::request::Parts;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -31,27 +31,50 @@ impl FromRequest<Server> for Body {
     type Rejection = Error;
 
     async fn from_request(request: Request, server: &Server) -> Result<Self> {
-        let most = server.limits.body_bytes;
-        let header = |name| request.headers().get(name).and_then(|it| it.to_str().ok());
-        if header(CONTENT_ENCODING).is_some_and(|it| !it.eq_ignore_ascii_case("identity")) {
-            return Err(Error::body_compressed());
-        }
-        // Refused before it is read: whoever announces too much need not send it.
-        let length = header(CONTENT_LENGTH).and_then(|it| it.parse::<usize>().ok());
-        if length.is_some_and(|it| it > most) {
-            return Err(Error::body_too_large());
-        }
-        let body = Limited::new(request.with_limited_body().into_body(), most);
-        let bytes = match body.collect().await {
-            Ok(collected) => collected.to_bytes(),
-            Err(it) if it.is::<LengthLimitError>() => return Err(Error::body_too_large()),
-            Err(_) => return Err(Error::body_broken()),
-        };
+        let bytes = whole(request, server.limits.body_bytes).await?;
         if bytes.is_empty() {
             return Ok(Self(None));
         }
         let value = json::read(&bytes).map_err(Error::bad_json)?;
         Ok(Self(Some(value).filter(|it| !it.is_null())))
+    }
+}
+
+/// The fields of a form that a page of ours has sent.
+pub struct FormBody(Vec<(String, String)>);
+
+impl FormBody {
+    /// The field `name`; empty if it is not there.
+    pub fn get(&self, name: &str) -> &str {
+        self.0.iter().find(|it| it.0 == name).map_or("", |it| &it.1)
+    }
+}
+
+impl FromRequest<Server> for FormBody {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, server: &Server) -> Result<Self> {
+        let bytes = whole(request, server.limits.body_bytes).await?;
+        let fields = form_urlencoded::parse(&bytes);
+        Ok(Self(fields.map(|(name, value)| (name.into_owned(), value.into_owned())).collect()))
+    }
+}
+
+async fn whole(request: Request, most: usize) -> Result<Bytes> {
+    let (parts, body) = request.into_parts();
+    let header = |name| parts.headers.get(name).and_then(|it| it.to_str().ok());
+    if header(CONTENT_ENCODING).is_some_and(|it| !it.eq_ignore_ascii_case("identity")) {
+        return Err(Error::body_compressed());
+    }
+    // Refused before it is read: whoever announces too much need not send it.
+    let length = header(CONTENT_LENGTH).and_then(|it| it.parse::<usize>().ok());
+    if length.is_some_and(|it| it > most) {
+        return Err(Error::body_too_large());
+    }
+    match Limited::new(body, most).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(it) if it.is::<LengthLimitError>() => Err(Error::body_too_large()),
+        Err(_) => Err(Error::body_broken()),
     }
 }
 

@@ -11,6 +11,6 @@ mod routes;
 pub use answer::{Answer, Reply};
 pub use axum::extract::State;
 pub use caller::{Asked, Caller, Desk, Who};
-pub use input::{Body, Names, Pairs, text};
+pub use input::{Body, FormBody, Names, Pairs, text};
 pub use outer::Outer;
 pub use routes::{Access, Group, Route, Token, delete, get, post, put};

@@ -8,14 +8,15 @@ use axum::handler::Handler;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use http::Method;
+use http::request::Parts;
 
 use super::caller::{Asked, Caller, Desk, Who};
 use super::outer::Target;
 use crate::apps::Lifetime;
 use crate::error::{Error, Result};
+use crate::live::{self, Verdict};
 use crate::secret::Token as Secret;
 use crate::server::Server;
-use crate::sessions::{self, Verdict};
 use crate::store;
 
 /// Who may call a route. There is no default: a route cannot be made without choosing.
@@ -93,11 +94,12 @@ fn route<T: 'static>(
     };
     let make = Box::new(move |gate: Gate| {
         let handler = handler.clone();
-        let guarded = move |State(server): State<Server>, mut request: Request| {
+        let guarded = move |State(server): State<Server>, request: Request| {
             let (handler, gate) = (handler.clone(), gate);
             async move {
-                let mut response = match gate.admit(&server, &mut request).await {
-                    Ok(()) => handler.call(request, server).await,
+                let (mut parts, body) = request.into_parts();
+                let mut response = match gate.admit(&server, &mut parts).await {
+                    Ok(()) => handler.call(Request::from_parts(parts, body), server).await,
                     Err(refusal) => refusal.into_response(),
                 };
                 response.extensions_mut().insert(RouteNumber(gate.number));
@@ -159,9 +161,10 @@ struct Gate {
 impl Gate {
     /// Lets the request pass with its [`Caller`] or [`Desk`] inside, or refuses it: first the
     /// application and its key, then the session, then the kind of key (users-api 0.1).
-    async fn admit(self, server: &Server, request: &mut Request) -> Result<()> {
-        let extensions = request.extensions();
-        let asked = extensions.get::<Asked>().cloned().ok_or_else(|| Error::internal("no request"))?;
+    async fn admit(self, server: &Server, request: &mut Parts) -> Result<()> {
+        let extensions = &request.extensions;
+        let asked =
+            extensions.get::<Asked>().cloned().ok_or_else(|| Error::internal("no request"))?;
         match self.access {
             Access::Anybody => {}
             Access::AnyKey | Access::ServerCode(_) => {
@@ -172,11 +175,11 @@ impl Gate {
                 {
                     return Err(refusal());
                 }
-                request.extensions_mut().insert(caller);
+                request.extensions.insert(caller);
             }
             Access::Developer | Access::Member => {
                 let desk = self.desk(server, request, asked).await?;
-                request.extensions_mut().insert(desk);
+                request.extensions.insert(desk);
             }
         }
         Ok(())
@@ -185,7 +188,7 @@ impl Gate {
     async fn caller(
         self,
         server: &Server,
-        request: &Request,
+        request: &Parts,
         target: Option<Arc<Target>>,
         asked: Asked,
     ) -> Result<Caller> {
@@ -196,7 +199,7 @@ impl Gate {
         if self.token != Token::Ignored
             && let Some(token) = &token
         {
-            match sessions::check(server, &app.realm, app.lifetime(), token).await? {
+            match live::check(server, &app.realm, app.lifetime(), token).await? {
                 Verdict::Live(session) => who = Who::User(session),
                 Verdict::Disabled => return Err(Error::disabled()),
                 Verdict::Dead => return Err(Error::dead_token(token.reveal())),
@@ -208,15 +211,15 @@ impl Gate {
         Ok(Caller { app, key: target.key.clone(), who, token, asked })
     }
 
-    async fn desk(self, server: &Server, request: &Request, asked: Asked) -> Result<Desk> {
+    async fn desk(self, server: &Server, request: &Parts, asked: Asked) -> Result<Desk> {
         let token = header(request, "auth-key").map(Secret::from_client);
         let token = token.ok_or_else(Error::no_console_session)?;
         let platform = &server.apps.platform;
-        let verdict = sessions::check(server, platform, Lifetime::CONSOLE, &token).await?;
+        let verdict = live::check(server, platform, Lifetime::CONSOLE, &token).await?;
         let Verdict::Live(session) = verdict else { return Err(Error::no_console_session()) };
         let id = Arc::clone(&session.user.id);
         let named = match self.access {
-            Access::Member => request.uri().path().split('/').nth(1).unwrap_or_default(),
+            Access::Member => request.uri.path().split('/').nth(1).unwrap_or_default(),
             _ => "",
         };
         let app = if named.is_empty() { None } else { server.apps.by_id(named).await? };
@@ -242,7 +245,7 @@ impl Gate {
 
 /// The text of a header. One that is not visible ASCII can be no token, but it is none that is
 /// missing either.
-fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
-    let value = request.headers().get(name)?;
+fn header<'a>(request: &'a Parts, name: &str) -> Option<&'a str> {
+    let value = request.headers.get(name)?;
     Some(value.to_str().unwrap_or("?")).filter(|it| !it.is_empty())
 }

@@ -1,0 +1,289 @@
+//! What the operator writes down: flags, the environment, a TOML file; read once, at start.
+//!
+//! Flags win over the environment, and that over the file. What nobody knows is an error: a setting
+//! that is misspelt must not be ignored.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::settings::Profile;
+use crate::web::address::TrustedProxies;
+
+/// What can be set, each by `--name`, `USHER_NAME` or `name` in the file.
+#[derive(Clone, Debug, Default, Deserialize, clap::Args)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Options {
+    /// Where the API listens [127.0.0.1:9000].
+    #[arg(long)]
+    pub listen: Option<String>,
+    /// Where metrics are served; nowhere unless it is set.
+    #[arg(long)]
+    pub metrics_listen: Option<String>,
+    /// Where the embedded database lies [./usher-data].
+    #[arg(long)]
+    pub data_dir: Option<PathBuf>,
+    /// A PostgreSQL database in place of the embedded one: `postgres://user@host/name`. With a
+    /// password in it, only by the environment or the file.
+    #[arg(long)]
+    pub database_url: Option<String>,
+    /// A file with that address.
+    #[arg(long)]
+    pub database_url_file: Option<PathBuf>,
+    /// Where clients reach the server, for links [http:// and the address of `listen`].
+    #[arg(long)]
+    pub public_url: Option<String>,
+    /// The profile of a new application whose maker names none: standard or compat [standard].
+    #[arg(long)]
+    pub new_app_profile: Option<String>,
+    /// A file with 32 bytes in Base64 that seal stored secrets. Made beside the embedded database
+    /// when it is not set; needed with PostgreSQL.
+    #[arg(long)]
+    pub master_key_file: Option<PathBuf>,
+    /// The key itself.
+    #[arg(skip)]
+    pub master_key: Option<String>,
+    /// Proxies whose X-Forwarded-For header is believed, with commas between.
+    #[arg(long)]
+    pub trusted_proxies: Option<String>,
+    /// The most bytes of a body [1048576].
+    #[arg(long)]
+    pub body_bytes: Option<usize>,
+    /// Seconds in which a request must be answered [60].
+    #[arg(long)]
+    pub request_seconds: Option<u64>,
+    /// The most connections at once [10000].
+    #[arg(long)]
+    pub connections: Option<usize>,
+    /// Seconds in which running requests may end when the server stops [10].
+    #[arg(long)]
+    pub drain_seconds: Option<u64>,
+    /// KiB of memory for each password hash [19456].
+    #[arg(long)]
+    pub argon2_memory_kib: Option<u32>,
+    /// Passes over that memory [2].
+    #[arg(long)]
+    pub argon2_iterations: Option<u32>,
+    /// Passwords hashed at once [one for each core].
+    #[arg(long)]
+    pub hash_threads: Option<usize>,
+}
+
+/// How much a request may ask for.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Bytes of a body.
+    pub body_bytes: usize,
+    /// Bytes of path and query.
+    pub uri_bytes: usize,
+    /// Seconds until a request is ended.
+    pub request_seconds: u64,
+    /// Connections at once.
+    pub connections: usize,
+    /// Seconds for running requests when the server stops.
+    pub drain_seconds: u64,
+    /// Whose forwarding headers are believed.
+    pub proxies: TrustedProxies,
+}
+
+/// A configuration that has been checked.
+pub struct Config {
+    /// Where the API listens.
+    pub listen: String,
+    /// Where metrics are served.
+    pub metrics_listen: Option<String>,
+    /// Where the embedded database lies.
+    pub data_dir: PathBuf,
+    /// The address of PostgreSQL, a secret.
+    pub database_url: Option<String>,
+    /// Where clients reach the server.
+    pub public_url: Option<String>,
+    /// The profile of new applications.
+    pub new_app_profile: Profile,
+    /// Where the master key lies.
+    pub master_key_file: Option<PathBuf>,
+    /// The master key in Base64, a secret.
+    pub master_key: Option<String>,
+    /// How much a request may ask for.
+    pub limits: Limits,
+    /// What a password hash costs.
+    pub hashing: hashes::PoolOptions,
+}
+
+/// Reads and checks everything. The text of an error is one line that says what to change.
+pub fn read(
+    flags: Options,
+    file: Option<&Path>,
+    environment: impl Iterator<Item = (String, String)>,
+) -> Result<Config, String> {
+    if flags.database_url.as_deref().is_some_and(has_password) {
+        return Err("--database-url must not contain a password: others see the command line. \
+                    Set USHER_DATABASE_URL or USHER_DATABASE_URL_FILE"
+            .to_owned());
+    }
+    let mut environment: BTreeMap<String, String> = environment
+        .filter_map(|(name, value)| Some((name.strip_prefix("USHER_")?.to_owned(), value)))
+        .collect();
+    let file = environment.remove("CONFIG").map(PathBuf::from).or(file.map(Path::to_owned));
+    let mut merged = match &file {
+        None => toml::Table::new(),
+        Some(path) => {
+            let shown = path.display();
+            let text = std::fs::read_to_string(path);
+            let text = text.map_err(|it| format!("cannot read {shown}: {it}"))?;
+            let first = |it: toml::de::Error| it.to_string().replace('\n', " ");
+            toml::from_str(&text).map_err(|it| format!("{shown}: {}", first(it)))?
+        }
+    };
+    for (name, value) in environment {
+        let key = name.to_ascii_lowercase().replace('_', "-");
+        let number = value.parse::<i64>().ok().filter(|_| NUMBERS.contains(&key.as_str()));
+        merged.insert(key, number.map_or(toml::Value::String(value), toml::Value::Integer));
+    }
+    let below: Options = merged.try_into().map_err(|it: toml::de::Error| {
+        let text = it.message().to_owned();
+        format!("a setting of the file or the environment (USHER_…) is wrong: {text}")
+    })?;
+    check(over(flags, below))
+}
+
+/// Settings that are numbers: the environment has only texts.
+const NUMBERS: &[&str] = &[
+    "body-bytes",
+    "request-seconds",
+    "connections",
+    "drain-seconds",
+    "argon2-memory-kib",
+    "argon2-iterations",
+    "hash-threads",
+];
+
+fn has_password(url: &str) -> bool {
+    let user = url.split_once("://").and_then(|it| it.1.split_once('@')).map(|it| it.0);
+    user.is_some_and(|it| it.contains(':')) || url.contains("password=")
+}
+
+fn over(top: Options, below: Options) -> Options {
+    Options {
+        listen: top.listen.or(below.listen),
+        metrics_listen: top.metrics_listen.or(below.metrics_listen),
+        data_dir: top.data_dir.or(below.data_dir),
+        database_url: top.database_url.or(below.database_url),
+        database_url_file: top.database_url_file.or(below.database_url_file),
+        public_url: top.public_url.or(below.public_url),
+        new_app_profile: top.new_app_profile.or(below.new_app_profile),
+        master_key_file: top.master_key_file.or(below.master_key_file),
+        master_key: below.master_key,
+        trusted_proxies: top.trusted_proxies.or(below.trusted_proxies),
+        body_bytes: top.body_bytes.or(below.body_bytes),
+        request_seconds: top.request_seconds.or(below.request_seconds),
+        connections: top.connections.or(below.connections),
+        drain_seconds: top.drain_seconds.or(below.drain_seconds),
+        argon2_memory_kib: top.argon2_memory_kib.or(below.argon2_memory_kib),
+        argon2_iterations: top.argon2_iterations.or(below.argon2_iterations),
+        hash_threads: top.hash_threads.or(below.hash_threads),
+    }
+}
+
+fn check(options: Options) -> Result<Config, String> {
+    let profile = match &options.new_app_profile {
+        None => Profile::Standard,
+        Some(it) => Profile::parse(it)
+            .ok_or_else(|| format!("new-app-profile is {it:?}. Use standard or compat"))?,
+    };
+    let database_url = match (&options.database_url, &options.database_url_file) {
+        (Some(url), _) => Some(url.clone()),
+        (None, None) => None,
+        (None, Some(path)) => {
+            let text = std::fs::read_to_string(path);
+            let shown = path.display();
+            Some(text.map_err(|it| format!("cannot read {shown}: {it}"))?.trim().to_owned())
+        }
+    };
+    if database_url.is_some() && options.master_key.is_none() && options.master_key_file.is_none() {
+        return Err("PostgreSQL needs a master key that all nodes share: set --master-key-file, \
+                    or USHER_MASTER_KEY_FILE. Make one with: head -c 32 /dev/urandom | base64"
+            .to_owned());
+    }
+    let proxies = options.trusted_proxies.unwrap_or_default();
+    let proxies: Vec<String> =
+        proxies.split(',').map(|it| it.trim().to_owned()).filter(|it| !it.is_empty()).collect();
+    let proxies = TrustedProxies::parse(&proxies).map_err(|it| format!("trusted-proxies: {it}"))?;
+    let standard = hashes::Params::default();
+    let params = hashes::Params {
+        memory_kib: options.argon2_memory_kib.unwrap_or(standard.memory_kib),
+        iterations: options.argon2_iterations.unwrap_or(standard.iterations),
+        ..standard
+    };
+    params.check().map_err(|it| it.to_string())?;
+    let usual = hashes::PoolOptions::default();
+    let threads = options.hash_threads.unwrap_or(usual.threads);
+    let public_url = options.public_url.map(|it| it.trim_end_matches('/').to_owned());
+    if public_url.as_deref().is_some_and(|it| !it.starts_with("http")) {
+        return Err("public-url must begin with http:// or https://".to_owned());
+    }
+    Ok(Config {
+        listen: options.listen.unwrap_or_else(|| "127.0.0.1:9000".to_owned()),
+        metrics_listen: options.metrics_listen,
+        data_dir: options.data_dir.unwrap_or_else(|| PathBuf::from("./usher-data")),
+        database_url,
+        public_url,
+        new_app_profile: profile,
+        master_key_file: options.master_key_file,
+        master_key: options.master_key,
+        limits: Limits {
+            body_bytes: options.body_bytes.unwrap_or(1 << 20),
+            uri_bytes: 16 << 10,
+            request_seconds: options.request_seconds.unwrap_or(60),
+            connections: options.connections.unwrap_or(10_000),
+            drain_seconds: options.drain_seconds.unwrap_or(10),
+            proxies,
+        },
+        hashing: hashes::PoolOptions { threads, params, ..usual },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_env(pairs: &[(&str, &str)]) -> Result<Config, String> {
+        let pairs = pairs.iter().map(|it| (it.0.to_owned(), it.1.to_owned()));
+        read(Options::default(), None, pairs)
+    }
+
+    #[test]
+    fn a_mistake_is_one_line_that_names_it() {
+        for (pairs, part) in [
+            (vec![("USHER_LISTN", "x")], "listn"),
+            (vec![("USHER_BODY_BYTES", "many")], "invalid type"),
+            (vec![("USHER_NEW_APP_PROFILE", "loose")], "loose"),
+            (vec![("USHER_DATABASE_URL", "postgres:///u")], "master key"),
+            (vec![("USHER_TRUSTED_PROXIES", "nonsense")], "trusted-proxies"),
+            (vec![("USHER_ARGON2_MEMORY_KIB", "1024")], "MiB"),
+            (vec![("USHER_PUBLIC_URL", "ftp://x")], "public-url"),
+            (vec![("USHER_CONFIG", "/there/is/none.toml")], "none.toml"),
+        ] {
+            let text = read_env(&pairs).err().unwrap_or_default();
+            assert!(text.contains(part) && !text.contains('\n'), "{pairs:?}: {text}");
+        }
+    }
+
+    #[test]
+    fn flags_win_over_the_environment() {
+        let flags = Options { listen: Some("a".to_owned()), ..Options::default() };
+        let pairs = [("USHER_LISTEN", "b"), ("USHER_DATA_DIR", "c"), ("HOME", "x")];
+        let pairs = pairs.iter().map(|it| (it.0.to_owned(), it.1.to_owned()));
+        let config = read(flags, None, pairs).unwrap();
+        assert_eq!((config.listen.as_str(), config.data_dir), ("a", PathBuf::from("c")));
+    }
+
+    #[test]
+    fn a_password_on_the_command_line_is_refused() {
+        let url = Some("postgres://u:secret@h/d".to_owned());
+        let flags = Options { database_url: url, ..Options::default() };
+        let text = read(flags, None, std::iter::empty()).err().unwrap();
+        assert!(text.contains("USHER_DATABASE_URL") && !text.contains("secret"), "{text}");
+    }
+}

@@ -1,0 +1,122 @@
+//! Developers: making them, logging in to the Console.
+//!
+//! Wire: users-api 6.1.
+
+use http::{HeaderName, HeaderValue};
+use serde_json::{Value, json};
+
+use crate::error::{Error, Result};
+use crate::events::{self, Actor, Author, Event};
+use crate::ids::DeveloperId;
+use crate::password::{self, Door};
+use crate::schema::identity;
+use crate::server::Server;
+use crate::sessions;
+use crate::settings::Profile;
+use crate::store::{self, Tx, developers::Developer};
+use crate::web::{Answer, Asked, Body, Desk, Reply, State, text};
+
+/// A developer who is about to be made.
+pub struct NewDeveloper {
+    developer: Developer,
+    hash: String,
+}
+
+/// Checks and hashes what a new developer needs. Fails with 3040, 3045, 3011 or 8023.
+pub async fn prepare(
+    server: &Server,
+    door: Door,
+    (email, name, secret): (&str, &str, &str),
+) -> Result<NewDeveloper> {
+    let canonical = identity::canonical(email).ok().filter(|it| identity::is_address(it.as_str()));
+    let canonical = canonical.ok_or_else(Error::not_an_address)?;
+    if name.trim().is_empty() {
+        return Err(Error::empty("name"));
+    }
+    let accepted = password::accept(door, Profile::Standard, secret)?;
+    let hash = password::hash(&server.passwords, &server.random, accepted).await?;
+    let now = server.clock.now();
+    let developer = Developer {
+        id: DeveloperId(server.random.object_id(now).into()),
+        email: canonical.as_str().to_owned(),
+        email_shown: email.trim().to_owned(),
+        name: name.trim().to_owned(),
+        enabled: true,
+        created: now,
+    };
+    Ok(NewDeveloper { developer, hash: hash.as_str().to_owned() })
+}
+
+/// Adds a developer. Fails with 20012 when the address is taken.
+pub fn insert(
+    tx: &Tx<'_>,
+    server: &Server,
+    author: &Author,
+    new: &NewDeveloper,
+) -> Result<DeveloperId> {
+    if !store::developers::insert(tx, &new.developer, &new.hash)? {
+        return Err(Error::developer_exists());
+    }
+    let id = &new.developer.id;
+    events::record(tx, &server.random, author, Event::DeveloperCreated, &id.0, &json!({}))?;
+    Ok(id.clone())
+}
+
+/// `usher developer add`.
+pub async fn add(server: &Server, email: &str, name: &str, secret: &str) -> Result<DeveloperId> {
+    let new = prepare(server, Door::DeveloperCommand, (email, name, secret)).await?;
+    let author = operator(server);
+    let keep = server.clone();
+    server.apps.platform.data.write(move |tx| insert(tx, &keep, &author, &new)).await
+}
+
+/// The author of what a command on the machine changes.
+pub fn operator(server: &Server) -> Author {
+    Author {
+        kind: Actor::Operator,
+        id: String::new(),
+        request: String::new(),
+        address: String::new(),
+        at: server.clock.now(),
+    }
+}
+
+/// `POST /console/home/login`. The key of the session is in the header `auth-key`. Fails with 9005.
+pub async fn login(State(server): State<Server>, asked: Asked, body: Body) -> Reply {
+    let body = body.object()?;
+    let email = text(&body, "login").unwrap_or_default();
+    let secret = text(&body, "password").unwrap_or_default();
+    let canonical = identity::canonical(email).map(|it| it.as_str().to_owned());
+    let canonical = canonical.unwrap_or_default();
+    let found =
+        server.apps.platform.data.read(move |db| store::developers::by_email(db, &canonical));
+    let found = found.await?;
+    // As for users: a stranger costs a hash, too.
+    let hash = found.as_ref().map(|it| hashes::PasswordHash::parse(&it.1)).transpose()?;
+    let password = hashes::Password::new(secret);
+    let verdict = server.passwords.check(hashes::Lane::Interactive, password, hash).await?;
+    let (Some((developer, _)), hashes::Verdict::Match { .. }) = (found, verdict) else {
+        return Err(Error::wrong_console_login());
+    };
+    let token = sessions::open_console(&server, &asked, &developer.id.0).await?;
+    let value = HeaderValue::from_str(token.reveal()).map_err(Error::internal)?;
+    let answer = Answer::json(&shown(&developer))?;
+    Ok(answer.with_header(HeaderName::from_static("auth-key"), value))
+}
+
+/// `GET /console/home/myaccount`: the client goes on with the `authKey` in it.
+pub async fn account(desk: Desk) -> Reply {
+    let mut shown = shown(&desk.developer);
+    shown["authKey"] = desk.token.reveal().into();
+    Answer::json(&shown)
+}
+
+/// `DELETE /console/home/logout`.
+pub async fn logout(State(server): State<Server>, desk: Desk) -> Reply {
+    sessions::close(&server, &server.apps.platform, &desk.token, desk.author()).await?;
+    Ok(Answer::empty())
+}
+
+fn shown(developer: &Developer) -> Value {
+    json!({ "id": developer.id, "name": developer.name, "email": developer.email_shown })
+}

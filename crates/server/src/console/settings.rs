@@ -1,0 +1,139 @@
+//! Settings of an application, and its records as the Console shows them.
+//!
+//! Wire: users-api 6.4 and 6.5.
+
+use serde_json::{Value, json};
+
+use crate::data;
+use crate::error::{Error, Result};
+use crate::events::{self, Event};
+use crate::server::Server;
+use crate::sessions;
+use crate::settings::{Settings, merge};
+use crate::store::changes::{self, Kind};
+use crate::store::{self, Tx};
+use crate::users;
+use crate::web::{Answer, Body, Desk, Names, Reply, State, text};
+
+/// Changes the settings in force, and makes the next request see it.
+async fn change(
+    server: &Server,
+    desk: &Desk,
+    edit: impl Fn(&mut Settings) -> Result<()> + Send + 'static,
+) -> Result<Settings> {
+    let app = desk.app()?;
+    let (author, random, profile) = (desk.author(), server.random.clone(), app.profile);
+    let id = app.id.clone();
+    let write = move |tx: &Tx<'_>| {
+        let found = store::settings::current(tx)?;
+        let (version, before) = found.unwrap_or_else(|| (0, Settings::of(profile)));
+        let mut settings = before.clone();
+        edit(&mut settings)?;
+        settings.check()?;
+        if settings == before {
+            return Ok(settings);
+        }
+        if !store::settings::insert(tx, version, &settings, &author.id, author.at)? {
+            let message =
+                "Somebody else changed the settings at this moment. Read them and try again";
+            return Err(Error::client(http::StatusCode::CONFLICT, 20016, message));
+        }
+        changes::append(tx, &id.0, Kind::App, "", author.at)?;
+        let what = json!({ "before": before, "after": settings });
+        events::record(tx, &random, &author, Event::SettingsChanged, &id.0, &what)?;
+        Ok(settings)
+    };
+    let settings = app.realm.data.write(write).await?;
+    server.apps.forget(&app.id);
+    Ok(settings)
+}
+
+pub async fn registration(desk: Desk) -> Reply {
+    Answer::json(&desk.app()?.settings.registration)
+}
+
+pub async fn set_registration(State(server): State<Server>, desk: Desk, body: Body) -> Reply {
+    let sent = body.object()?;
+    let edit = move |it: &mut Settings| {
+        it.registration = merge(&it.registration, &sent)?;
+        Ok(())
+    };
+    Answer::json(&change(&server, &desk, edit).await?.registration)
+}
+
+pub async fn login(desk: Desk) -> Reply {
+    Answer::json(&desk.app()?.settings.login)
+}
+
+pub async fn set_login(State(server): State<Server>, desk: Desk, body: Body) -> Reply {
+    let sent = body.object()?;
+    let edit = move |it: &mut Settings| {
+        it.login = merge(&it.login, &sent)?;
+        Ok(())
+    };
+    Answer::json(&change(&server, &desk, edit).await?.login)
+}
+
+pub async fn data(desk: Desk) -> Reply {
+    Answer::json(&desk.app()?.settings.data)
+}
+
+pub async fn set_data(State(server): State<Server>, desk: Desk, body: Body) -> Reply {
+    let sent = body.object()?;
+    let edit = move |it: &mut Settings| {
+        it.data = merge(&it.data, &sent)?;
+        Ok(())
+    };
+    Answer::json(&change(&server, &desk, edit).await?.data)
+}
+
+pub async fn set_origins(State(server): State<Server>, desk: Desk, Body(body): Body) -> Reply {
+    let wrong = || Error::bad_parameter("Send a JSON array of origins");
+    let list = body.as_ref().and_then(Value::as_array).ok_or_else(wrong)?;
+    let origins: Option<Vec<String>> =
+        list.iter().map(|it| it.as_str().map(str::to_owned)).collect();
+    let origins = origins.ok_or_else(wrong)?;
+    let edit = move |it: &mut Settings| {
+        it.origins.clone_from(&origins);
+        Ok(())
+    };
+    change(&server, &desk, edit).await?;
+    Ok(Answer::empty())
+}
+
+pub async fn logout_all(State(server): State<Server>, desk: Desk) -> Reply {
+    sessions::close_all(&server, &desk.app()?.realm, desk.author()).await?;
+    Ok(Answer::empty())
+}
+
+pub async fn find(desk: Desk, names: Names, body: Body) -> Reply {
+    data::console_find(desk.app()?, names.get("table"), &body.object()?).await
+}
+
+pub async fn count(desk: Desk, names: Names, body: Body) -> Reply {
+    data::console_count(desk.app()?, names.get("table"), &body.object()?).await
+}
+
+/// `PUT /{app}/console/data/Users/{id}` with `userStatus`; other properties come with the editor.
+pub async fn set_status(
+    State(server): State<Server>,
+    desk: Desk,
+    names: Names,
+    body: Body,
+) -> Reply {
+    let (app, body) = (desk.app()?, body.object()?);
+    if let Some(other) = body.keys().find(|it| !["userStatus", "objectId"].contains(&it.as_str())) {
+        let message = format!("{other} cannot be changed here yet, only userStatus");
+        return Err(Error::bad_parameter(message));
+    }
+    let (id, status) = (names.get("id"), text(&body, "userStatus").unwrap_or_default());
+    users::set_status(&server, app, desk.author(), id, status).await?;
+    let (table, wanted) = (app.users()?, id.to_owned());
+    let read = app.realm.data.read(move |db| {
+        let mut out = Vec::new();
+        store::objects::write_one(db, &table, &wanted, &mut out)?;
+        out.push(b'}');
+        Ok::<_, Error>(out)
+    });
+    Ok(Answer::json_text(read.await?))
+}

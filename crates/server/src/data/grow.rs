@@ -1,0 +1,110 @@
+//! Dynamic schema: tables and columns that come to be because a client sends them.
+//!
+//! What strangers can make is bounded: 200 columns a table, 20 columns a table and 20 tables a day
+//! (security L-9).
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::clock::Seconds;
+use crate::error::{Error, Result};
+use crate::events::{self, Event};
+use crate::schema::{Column, Kind, Maker, NewColumn, Rules, Schema, Table, common_columns, values};
+use crate::store::changes::{self, Kind as Changed};
+use crate::store::objects::Cell;
+use crate::store::{self, Tx};
+use crate::users::write::Change;
+
+const MOST_COLUMNS: usize = 200;
+const MOST_A_DAY: i64 = 20;
+const DAY: Seconds = Seconds(24 * 3600);
+
+/// The table `name` as this transaction sees it, with a column for each of the `wanted`
+/// properties. It is made if it is not there and dynamic schema is on. What was made becomes known
+/// when the transaction commits.
+pub fn with_columns(
+    tx: &Tx<'_>,
+    change: &Change,
+    name: &str,
+    wanted: &[(String, Value)],
+) -> Result<Arc<Table>> {
+    let known = change.app.schema();
+    let lacks = |table: &Table| wanted.iter().any(|it| table.column(&it.0).is_none());
+    if let Some(table) = known.table(name).filter(|it| !lacks(it)) {
+        return Ok(Arc::clone(table));
+    }
+    store::schema::raise_version(tx)?;
+    let now = change.author.at;
+    let mut schema = store::schema::load(tx)?;
+    let random = &change.server.random;
+    if schema.table(name).is_none() {
+        if !change.app.settings.data.dynamic_schema || !crate::schema::names::allowed(name) {
+            return Err(Error::no_such_table(name));
+        }
+        if store::schema::tables_since(tx, now - DAY)? > MOST_A_DAY {
+            return Err(too_much("tables"));
+        }
+        store::schema::create_table(tx, random, name, &common_columns(), now)?;
+        schema = store::schema::load(tx)?;
+    }
+    let table = schema.table(name).cloned().ok_or_else(|| Error::no_such_table(name))?;
+    let columns: Vec<NewColumn> = wanted
+        .iter()
+        .filter(|it| table.column(&it.0).is_none())
+        .filter_map(|(name, value)| {
+            let kind = Kind::guess(value)?;
+            let (rules, maker) = (Rules::default(), Maker::Client);
+            Some(NewColumn { name: name.clone(), kind, rules, identity: false, maker })
+        })
+        .collect();
+    if !columns.is_empty() {
+        let made = store::schema::made_by_clients(tx, &table, now - DAY)?;
+        let more = i64::try_from(columns.len()).unwrap_or(i64::MAX);
+        if table.columns.len() + columns.len() > MOST_COLUMNS || made + more > MOST_A_DAY {
+            return Err(too_much("columns"));
+        }
+        store::schema::add_columns(tx, random, &table, &columns, now)?;
+        schema = store::schema::load(tx)?;
+    }
+    let names: Vec<&str> = columns.iter().map(|it| it.name.as_str()).collect();
+    let what = json!({ "table": name, "columns": names });
+    events::record(tx, random, &change.author, Event::SchemaChanged, name, &what)?;
+    changes::append(tx, tx.app(), Changed::App, "", now)?;
+    publish(tx, change, schema).table(name).cloned().ok_or_else(|| Error::no_such_table(name))
+}
+
+fn publish(tx: &Tx<'_>, change: &Change, schema: Schema) -> Arc<Schema> {
+    let schema = Arc::new(schema);
+    let (app, fresh) = (Arc::clone(&change.app), Arc::clone(&schema));
+    tx.after_commit(move || app.set_schema(fresh));
+    schema
+}
+
+fn too_much(what: &str) -> Error {
+    Error::bad_parameter(format!(
+        "Clients may not add more {what} today. A developer can add them in the Console"
+    ))
+}
+
+/// The values for a row of `table`: those that were prepared, and those of properties that have
+/// become columns.
+pub fn cells<'a>(
+    table: &'a Table,
+    prepared: &[(String, engine::Value)],
+    unknown: &[(String, Value)],
+) -> Result<Vec<Cell<'a>>> {
+    let column = |name: &str| -> Result<&'a Column> {
+        table.column(name).ok_or_else(|| Error::no_such_column(name, &table.name))
+    };
+    let mut cells = Vec::with_capacity(prepared.len() + unknown.len() + 8);
+    for (name, value) in prepared {
+        cells.push((column(name)?, value.clone()));
+    }
+    for (name, value) in unknown {
+        // Somebody else may have made the column meanwhile, with another type.
+        let column = column(name)?;
+        cells.push((column, values::to_stored(column, value)?));
+    }
+    Ok(cells)
+}

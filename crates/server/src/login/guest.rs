@@ -1,0 +1,43 @@
+//! Login as a guest: a user without identity and password, and a session, in one step.
+//!
+//! Wire: users-api 2.4 (`POST …/users/register/guest`).
+
+use crate::error::Error;
+use crate::events::Event;
+use crate::ids::UserId;
+use crate::server::Server;
+use crate::sessions::{self, Ticket, Via};
+use crate::store::objects;
+use crate::store::users::Status;
+use crate::users::write::{self, Change, NewUser};
+use crate::web::{Answer, Caller, Reply, State};
+
+/// Makes a guest. Fails with 3009 when registration is off.
+pub async fn login(State(server): State<Server>, caller: Caller) -> Reply {
+    if !caller.app.settings.registration.user_registration_enabled {
+        return Err(Error::registration_off());
+    }
+    let id = UserId(server.random.object_id(caller.asked.at).into());
+    let (ticket, token) = Ticket::new(&server, &caller, id.as_str(), Via::Guest);
+    let user = NewUser {
+        id,
+        cells: Vec::new(),
+        unknown: Vec::new(),
+        identity: None,
+        password: None,
+        status: Status::Guest,
+    };
+    let app = caller.app.clone();
+    let change = Change { server: server.clone(), app, author: caller.author() };
+    let table = caller.app.users()?;
+    let write = caller.app.realm.data.write(move |tx| {
+        write::insert(tx, &change, &user, Event::GuestCreated)?;
+        sessions::open(tx, &ticket)?;
+        let mut out = Vec::new();
+        objects::write_one(tx, &table, user.id.as_str(), &mut out)?;
+        Ok::<_, Error>(out)
+    });
+    let mut out = write.await?;
+    super::password::close_with_token(&mut out, token.reveal());
+    Ok(Answer::json_text(out))
+}

@@ -1,0 +1,208 @@
+//! The program `usher`: its commands.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program speaks to its terminal")]
+
+use std::io::Read as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use serde_json::json;
+use server::config::{self, Config, Options};
+use server::console::setup;
+use server::health;
+use server::server::Server;
+use server::settings::Profile;
+use server::start::{self, Instruments};
+use server::web::listen;
+
+/// Registers and authenticates the users of your apps.
+#[derive(Parser)]
+#[command(name = "usher", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Starts the server.
+    Serve {
+        #[command(flatten)]
+        options: Options,
+        /// A TOML file with the same settings.
+        #[arg(long)]
+        config: Option<PathBuf>,
+    },
+    /// Developers: those who manage applications.
+    Developer {
+        #[command(subcommand)]
+        command: DeveloperCommand,
+    },
+    /// Applications.
+    App {
+        #[command(subcommand)]
+        command: AppCommand,
+    },
+    /// Prints reference documents.
+    Reference {
+        /// `openapi`.
+        what: String,
+    },
+}
+
+#[derive(Subcommand)]
+enum DeveloperCommand {
+    /// Adds a developer; the password comes by standard input.
+    Add {
+        #[command(flatten)]
+        options: Options,
+        #[arg(long)]
+        email: String,
+        #[arg(long)]
+        name: String,
+        /// Says that the password is on standard input: it must not be on the command line.
+        #[arg(long, required = true)]
+        password_stdin: bool,
+    },
+}
+
+#[derive(Subcommand)]
+enum AppCommand {
+    /// Makes an application and prints its keys.
+    Create {
+        #[command(flatten)]
+        options: Options,
+        #[arg(long)]
+        name: String,
+        /// The e-mail address of the developer it will belong to.
+        #[arg(long)]
+        owner: Option<String>,
+        /// standard or compat.
+        #[arg(long)]
+        profile: Option<String>,
+        /// One line of JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let done = match runtime {
+        Ok(runtime) => runtime.block_on(run(Arguments::parse().command)),
+        Err(error) => Err(format!("cannot start: {error}")),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(line) => {
+            eprintln!("usher: {line}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> Result<(), String> {
+    match command {
+        Command::Serve { options, config } => {
+            serve(config::read(options, config.as_deref(), std::env::vars())?).await
+        }
+        Command::Developer { command } => {
+            let DeveloperCommand::Add { options, email, name, password_stdin: _ } = command;
+            let mut secret = String::new();
+            std::io::stdin().read_to_string(&mut secret).map_err(|it| it.to_string())?;
+            let config = config::read(options, None, std::env::vars())?;
+            let request = json!({
+                "do": "developer-add",
+                "email": email,
+                "name": name,
+                "password": secret.trim_end_matches(['\r', '\n']),
+            });
+            println!("{}", server::control::ask(&config, request).await?);
+            Ok(())
+        }
+        Command::App { command } => {
+            let AppCommand::Create { options, name, owner, profile, json: _ } = command;
+            let config = config::read(options, None, std::env::vars())?;
+            let request =
+                json!({ "do": "app-create", "name": name, "owner": owner, "profile": profile });
+            println!("{}", server::control::ask(&config, request).await?);
+            Ok(())
+        }
+        Command::Reference { what } if what == "openapi" => {
+            let text = serde_json::to_string_pretty(&health::document());
+            println!("{}", text.map_err(|it| it.to_string())?);
+            Ok(())
+        }
+        Command::Reference { what } => Err(format!("there is no reference of {what}: openapi")),
+    }
+}
+
+async fn serve(config: Config) -> Result<(), String> {
+    tracing_subscriber::fmt().json().with_writer(std::io::stderr).init();
+    let hold = match config.database_url {
+        None => Some(start::hold(&config.data_dir)?),
+        Some(_) => None,
+    };
+    let busy = |it: std::io::Error| format!("cannot listen on {}: {it}", config.listen);
+    let (listener, bound) = listen::bind(&config.listen).await.map_err(busy)?;
+    let own = format!("http://{bound}");
+    let public_url = config.public_url.clone().unwrap_or_else(|| own.clone());
+    let server = start::build(&config, &public_url, Instruments::default()).await?;
+    let outer = start::run(&server).await.map_err(|it| it.to_string())?;
+    server::control::listen(&server, &config)?;
+    if let Some(address) = &config.metrics_listen {
+        server::control::serve_metrics(&server, address).await?;
+    }
+    announce(&server, &own).await?;
+    let stopping = server.clone();
+    server.background.run(async move {
+        wait_for_signal().await;
+        stopping.background.drain();
+        // Balancers see that the server is not ready before it takes no more connections.
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        stopping.background.begin_stop();
+    });
+    listen::serve(&server, listener, outer).await;
+    start::stop(&server).await;
+    drop(hold);
+    Ok(())
+}
+
+/// Says on the terminal where the server is and what to do next.
+async fn announce(server: &Server, own: &str) -> Result<(), String> {
+    println!("Usher listens on {own}");
+    if server.new_app_profile == Profile::Compat {
+        println!("Warning: new applications get the profile compat, which is for tests.");
+    }
+    match setup::link(server).await.map_err(|it| it.to_string())? {
+        Some(link) => println!(
+            "Open {link} to make the first developer and application (once, within an hour),\nor run:\n  \
+             echo 'a long pass phrase' | usher developer add --email you@example.com --name You --password-stdin\n  \
+             usher app create --name 'My app' --json"
+        ),
+        None => println!("To make another application: usher app create --name 'My app' --json"),
+    }
+    Ok(())
+}
+
+async fn wait_for_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut term), Ok(mut int)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    // The second one means now.
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+        std::process::exit(1);
+    });
+}

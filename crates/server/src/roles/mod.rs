@@ -1,0 +1,40 @@
+//! Who may do what: the one decision function for rows.
+
+use crate::schema::USERS;
+use crate::settings::Profile;
+use crate::web::Caller;
+
+/// What a caller wants to do with the rows of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Add one.
+    Create,
+    /// Read them.
+    Find,
+}
+
+/// What the rules say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Yes, with all rows.
+    Allow,
+    /// No.
+    Deny,
+    /// Yes, with the rows that belong to the caller.
+    Own,
+}
+
+/// Whether `caller` may do `operation` on `table`.
+///
+/// Two fixed policies until an application has rules of its own: `compat` grants everything, as
+/// the original does for a new application; `standard` lets users see their own record and nothing
+/// else (security C-1). The server-code key may do everything in both.
+pub fn may(caller: &Caller, operation: Operation, table: &str) -> Decision {
+    if caller.is_server_code() || caller.app.profile == Profile::Compat {
+        return Decision::Allow;
+    }
+    match (operation, caller.user()) {
+        (Operation::Find, Some(_)) if table == USERS => Decision::Own,
+        _ => Decision::Deny,
+    }
+}

@@ -1,0 +1,16 @@
+//! Every feature of the server, one line each.
+
+use crate::web::Route;
+use crate::{console, data, health, login, users};
+
+/// The whole API: the router, the access test and the API reference are made from it.
+pub fn routes() -> Vec<Route> {
+    let features = [
+        login::routes(),   // log in, log out, is it alive
+        users::routes(),   // register, read, status
+        data::routes(),    // objects of any table
+        console::routes(), // developers and their applications
+        health::routes(),  // the server itself, and what an application's client asks first
+    ];
+    features.into_iter().flatten().collect()
+}

@@ -1,0 +1,138 @@
+//! Start and stop: from a configuration to a server that answers, and back.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use engine::{Cell, Hooks};
+
+use crate::apps::Apps;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::console::apps::clear_unfinished;
+use crate::error::Result;
+use crate::ids::Random;
+use crate::live::Live;
+use crate::metrics::Metrics;
+use crate::secret::Sealer;
+use crate::server::{Background, Lease, Parts, Server};
+use crate::web::Outer;
+use crate::{cluster, router, sessions};
+
+/// How many applications and sessions are kept in memory.
+const APPS: usize = 1000;
+const SESSIONS: usize = 500_000;
+
+/// What tests put in place of the real things.
+#[derive(Clone)]
+pub struct Instruments {
+    /// The source of time.
+    pub clock: Clock,
+    /// The source of randomness.
+    pub random: Random,
+    /// Faults and witnesses of the storage.
+    pub hooks: Hooks,
+    /// Whether each commit reaches the disk before it is answered.
+    pub durable: bool,
+}
+
+impl Default for Instruments {
+    fn default() -> Self {
+        let (clock, random) = (Clock::system(), Random::system());
+        Self { clock, random, hooks: Hooks::default(), durable: true }
+    }
+}
+
+/// The right to use a data directory, held until it is dropped. The kernel takes it back when the
+/// process dies, however it dies.
+pub struct Hold(#[expect(dead_code, reason = "held, not read")] File);
+
+/// Takes the data directory for this process, and makes it if it is not there. The error is one
+/// line.
+pub fn hold(dir: &Path) -> Result<Hold, String> {
+    let shown = dir.display();
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|it| format!("cannot make the data directory {shown}: {it}"))?;
+    let mut options = File::options();
+    options.create(true).write(true).truncate(false).mode(0o600);
+    let file = options.open(dir.join("usher.lock"));
+    let mut file = file.map_err(|it| format!("cannot use the data directory {shown}: {it}"))?;
+    if file.try_lock().is_err() {
+        return Err(format!("another usher runs in {shown}. Stop it, or use another --data-dir"));
+    }
+    let _ = writeln!(file, "{}", std::process::id());
+    Ok(Hold(file))
+}
+
+/// Builds a server and brings its database up to this version. The error is one line.
+pub async fn build(
+    config: &Config,
+    public_url: &str,
+    instruments: Instruments,
+) -> Result<Server, String> {
+    let random = instruments.random;
+    let sealer = match (&config.master_key, &config.master_key_file) {
+        (Some(text), _) => Sealer::from_text(text),
+        (None, Some(path)) => Sealer::from_file(path),
+        (None, None) => Sealer::of_directory(&config.data_dir, &random),
+    };
+    let sealer = sealer.map_err(|it| it.to_string())?;
+    let (cell, lease) = match &config.database_url {
+        None => {
+            let mut options = engine::SqliteOptions::new(config.data_dir.clone());
+            options.durable = instruments.durable;
+            options.hooks = instruments.hooks;
+            (Cell::sqlite(options).map_err(|it| it.to_string())?, Lease::alone())
+        }
+        Some(url) => {
+            let mut options = engine::PostgresOptions::new(url);
+            options.hooks = instruments.hooks;
+            let cell = Cell::postgres(options).await;
+            (cell.map_err(|it| format!("cannot use PostgreSQL: {it}"))?, Lease::shared())
+        }
+    };
+    let passwords = hashes::Pool::start(config.hashing).map_err(|it| it.to_string())?;
+    let ids: Vec<&'static str> = router::routes().iter().map(|it| it.id).collect();
+    let server = Server::new(Parts {
+        clock: instruments.clock,
+        random,
+        sealer,
+        apps: Apps::new(cell.clone(), APPS),
+        cell,
+        live: Live::new(SESSIONS),
+        passwords,
+        limits: config.limits.clone(),
+        public_url: public_url.to_owned(),
+        new_app_profile: config.new_app_profile,
+        metrics: Metrics::new(&ids),
+        background: Background::default(),
+        lease,
+    });
+    server.apps.start().await.map_err(|it| format!("the database cannot be used: {it}"))?;
+    Ok(server)
+}
+
+/// Starts what runs beside the requests, and gives the door to them.
+pub async fn run(server: &Server) -> Result<Arc<Outer>> {
+    if server.lease.is_shared() {
+        let poller = server.cell.poller();
+        server.background.run(cluster::keep_polling(server.clone(), poller));
+    } else {
+        clear_unfinished(server).await?;
+    }
+    server.background.run(sessions::keep_flushing(server.clone()));
+    Ok(Arc::new(Outer::new(server, &router::routes())))
+}
+
+/// Stops what runs beside the requests, writes what is in memory, and closes the database.
+pub async fn stop(server: &Server) {
+    server.background.stop().await;
+    sessions::flush(server, crate::clock::Millis(i64::MAX)).await;
+    server.passwords.close().await;
+    server.cell.close().await;
+}

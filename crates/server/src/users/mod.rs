@@ -1,0 +1,94 @@
+//! The account: registration, reading, status.
+
+pub mod draft;
+pub(crate) mod register;
+mod status;
+pub mod write;
+
+pub use status::set_status;
+
+use crate::error::Error;
+use crate::web::{
+    Access, Answer, Caller, Names, Pairs, Reply, Route, State, Token, get, post, put,
+};
+use crate::{data, error, roles, server::Server, store};
+
+/// What this feature answers to.
+pub fn routes() -> Vec<Route> {
+    let any = (Access::AnyKey, Token::Ignored);
+    let seen = (Access::AnyKey, Token::Optional);
+    let server_code = (Access::ServerCode(Error::status_needs_server_key), Token::Optional);
+    vec![
+        post(("register", "/users/register", "Registers a user"), any, register::register),
+        get(
+            ("describeUsers", "/users/userclassprops", "Lists the properties of users"),
+            seen,
+            describe,
+        ),
+        get(
+            ("restorePassword", "/users/restorepassword/{identity}", "Asks for a recovery mail"),
+            any,
+            recover,
+        ),
+        put(
+            ("setStatus", "/users/{id}/status", "Enables or disables a user"),
+            server_code,
+            status::put,
+        ),
+        get(("readUser", "/users/{id}", "Reads a user"), seen, read),
+    ]
+}
+
+/// Answers with one user. Fails with 1000 for an unknown id, and with 2000 where the caller may not
+/// see the user, there or not.
+async fn read(State(_): State<Server>, caller: Caller, names: Names) -> Reply {
+    data::read_one(&caller, crate::schema::USERS, names.get("id")).await
+}
+
+/// Answers with the properties of users (users-api 2.1).
+async fn describe(caller: Caller) -> Reply {
+    let table = caller.app.users()?;
+    let described: Vec<_> = table
+        .columns
+        .iter()
+        .map(|it| {
+            serde_json::json!({
+                "name": it.name,
+                "required": it.rules.required,
+                "type": it.kind.as_str(),
+                "defaultValue": it.default,
+                "relatedTable": null,
+                "customRegex": it.custom_regex,
+                "autoLoad": false,
+                "isPrimaryKey": it.name == "objectId",
+                "identity": it.identity,
+            })
+        })
+        .collect();
+    Answer::json(&described)
+}
+
+/// There is no mail yet, so no mail can be sent: 5050, the same for everybody. In `compat` an
+/// unknown identity is told first, as the original does.
+async fn recover(caller: Caller, names: Names, _: Pairs) -> Reply {
+    if caller.app.profile == crate::settings::Profile::Compat {
+        let identity = crate::schema::identity::canonical(names.get("identity"));
+        let Ok(identity) = identity else { return Err(Error::no_such_identity()) };
+        let found = caller.app.realm.data.read(move |db| {
+            store::identities::user(db, store::identities::LOGIN, identity.as_str())
+        });
+        if found.await?.is_none() {
+            return Err(Error::no_such_identity());
+        }
+    }
+    Err(error::Error::no_mail())
+}
+
+/// Whether the caller may see the user with that id.
+pub fn may_see(caller: &Caller, id: &str) -> bool {
+    match roles::may(caller, roles::Operation::Find, crate::schema::USERS) {
+        roles::Decision::Allow => true,
+        roles::Decision::Own => caller.user() == Some(id),
+        roles::Decision::Deny => false,
+    }
+}

@@ -1,0 +1,93 @@
+//! Registration, and the conversion of a guest.
+//!
+//! Wire: users-api 2.2 and 2.5 (`POST …/users/register`).
+
+use serde_json::{Map, Value};
+
+use super::draft;
+use super::write::{self, Change, NewUser};
+use crate::error::{Error, Result};
+use crate::events::Event;
+use crate::ids::UserId;
+use crate::live::{self, Verdict};
+use crate::password::{self, Door};
+use crate::server::Server;
+use crate::store::users::Status;
+use crate::store::{self, objects};
+use crate::web::{Answer, Body, Caller, Reply, State, text};
+
+/// Registers a user. Answers with the user, without a password and without a token: registering
+/// does not log in.
+pub async fn register(State(server): State<Server>, caller: Caller, body: Body) -> Reply {
+    if !caller.app.settings.registration.user_registration_enabled {
+        return Err(Error::registration_off());
+    }
+    let body = body.object()?;
+    let guest = guest(&server, &caller, &body).await?;
+    let door = if guest.is_some() { Door::ConvertGuest } else { Door::Register };
+    let pending = caller.app.settings.registration.email_confirmation_required;
+    let status = if pending { Status::Pending } else { Status::Enabled };
+    create(&server, &caller, (door, status, Event::UserRegistered), guest, body).await
+}
+
+/// Makes a user of `body`, or converts the guest.
+pub async fn create(
+    server: &Server,
+    caller: &Caller,
+    (door, status, event): (Door, Status, Event),
+    guest: Option<UserId>,
+    body: Map<String, Value>,
+) -> Reply {
+    let app = &caller.app;
+    let draft = draft::draft(door, (&*app.users()?, &app.settings, app.profile), &body)?;
+    let hash = password::hash(&server.passwords, &server.random, draft.password).await?;
+    let converts = guest.is_some();
+    let id = guest.unwrap_or_else(|| UserId(server.random.object_id(caller.asked.at).into()));
+    let user = NewUser {
+        id,
+        cells: draft.cells,
+        unknown: draft.unknown,
+        identity: Some(draft.identity),
+        password: Some(hash),
+        status,
+    };
+    let change = Change { server: server.clone(), app: app.clone(), author: caller.author() };
+    let write = app.realm.data.write(move |tx| {
+        if converts {
+            write::convert_guest(tx, &change, &user)?;
+        } else {
+            write::insert(tx, &change, &user, event)?;
+        }
+        let table = store::schema::load(tx)?;
+        let table = table.table(crate::schema::USERS).cloned();
+        let table = table.ok_or_else(|| Error::internal("no users"))?;
+        let mut out = Vec::new();
+        objects::write_one(tx, &table, user.id.as_str(), &mut out)?;
+        out.push(b'}');
+        Ok::<_, Error>(out)
+    });
+    Ok(Answer::json_text(write.await?))
+}
+
+/// The guest whom the body names. Naming one needs the guest's own live token or the server-code
+/// key: who merely saw the id must not take the account. An id that is no guest's means nothing.
+async fn guest(
+    server: &Server,
+    caller: &Caller,
+    body: &Map<String, Value>,
+) -> Result<Option<UserId>> {
+    let Some(id) = text(body, "objectId").map(str::to_owned) else { return Ok(None) };
+    let data = &caller.app.realm.data;
+    let asked = id.clone();
+    let status = data.read(move |db| store::users::status(db, &asked)).await?;
+    if status != Some(Status::Guest) {
+        return Ok(None);
+    }
+    let mut own = caller.is_server_code();
+    if let Some(token) = &caller.token {
+        let (realm, lifetime) = (&caller.app.realm, caller.lifetime());
+        let verdict = live::look(server, realm, lifetime, token).await?;
+        own |= matches!(verdict, Verdict::Live(session) if *session.user.id == *id);
+    }
+    if own { Ok(Some(UserId(id.into()))) } else { Err(Error::not_your_user()) }
+}
