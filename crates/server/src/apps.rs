@@ -88,9 +88,9 @@ impl App {
     }
 
     /// Takes over a newer description of the tables.
-    pub fn set_schema(&self, schema: Arc<Schema>) {
+    pub fn set_schema(&self, schema: &Arc<Schema>) {
         self.schema.rcu(|old| {
-            if old.version < schema.version { Arc::clone(&schema) } else { Arc::clone(old) }
+            if old.version < schema.version { Arc::clone(schema) } else { Arc::clone(old) }
         });
     }
 

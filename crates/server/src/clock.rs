@@ -14,7 +14,7 @@ impl std::ops::Add<Seconds> for Millis {
     type Output = Self;
 
     fn add(self, rhs: Seconds) -> Self {
-        Self(self.0.saturating_add(i64::from(rhs.0) * 1000))
+        Self(self.0.saturating_add(rhs.millis()))
     }
 }
 
@@ -22,7 +22,7 @@ impl std::ops::Sub<Seconds> for Millis {
     type Output = Self;
 
     fn sub(self, rhs: Seconds) -> Self {
-        Self(self.0.saturating_sub(i64::from(rhs.0) * 1000))
+        Self(self.0.saturating_sub(rhs.millis()))
     }
 }
 

@@ -22,7 +22,7 @@ pub struct Error {
     /// What happened, and what to do.
     pub message: String,
     /// More, for programs.
-    pub data: Map<String, Value>,
+    pub data: Option<Box<Map<String, Value>>>,
     /// Seconds after which another try makes sense; becomes `Retry-After`.
     pub retry_after: Option<u32>,
     /// What went wrong inside.
@@ -135,14 +135,7 @@ refusals! {
 impl Error {
     /// A refusal with `code` and words of its own.
     pub fn client(status: StatusCode, code: u32, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            code,
-            message: message.into(),
-            data: Map::new(),
-            retry_after: None,
-            cause: None,
-        }
+        Self { status, code, message: message.into(), data: None, retry_after: None, cause: None }
     }
 
     fn bad(code: u32, message: impl Into<String>) -> Self {
@@ -265,7 +258,7 @@ impl Error {
 
     /// The body that goes over the wire, with the id of the request where it helps the operator.
     pub fn body(&self, request: &str) -> Value {
-        let mut data = self.data.clone();
+        let mut data = self.data.as_deref().cloned().unwrap_or_default();
         if self.status.is_server_error() {
             data.insert("requestId".to_owned(), json!(request));
         }

@@ -47,7 +47,7 @@ async fn openapi() -> Reply {
     Answer::json(&document())
 }
 
-/// The OpenAPI document, made from the route table.
+/// The `OpenAPI` document, made from the route table.
 pub fn document() -> Value {
     let mut paths = Map::new();
     for route in crate::router::routes() {

@@ -186,6 +186,11 @@ async fn announce(server: &Server, own: &str) -> Result<(), String> {
     Ok(())
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    clippy::exit,
+    reason = "who asks a second time wants the end now, not what the server thinks of it"
+)]
 async fn wait_for_signal() {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut term), Ok(mut int)) =

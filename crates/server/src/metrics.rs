@@ -61,7 +61,7 @@ impl Metrics {
         }
         out.push_str("# TYPE usher_request_seconds histogram\n");
         for route in &self.routes {
-            self.write_durations(route, out);
+            write_durations(route, out);
         }
         for (name, value) in [
             ("usher_panics_total", &self.panics),
@@ -72,30 +72,28 @@ impl Metrics {
                 writeln!(out, "# TYPE {name} counter\n{name} {}", value.load(Ordering::Relaxed));
         }
     }
+}
 
-    #[expect(clippy::cast_precision_loss, reason = "a sum of seconds need not be exact")]
-    fn write_durations(&self, route: &Route, out: &mut String) {
-        let id = route.id;
-        let mut sum = 0;
-        let counts = route.by_duration.each_ref().map(|it| it.load(Ordering::Relaxed));
-        if counts.iter().all(|it| *it == 0) {
-            return;
-        }
-        for (bound, count) in BUCKETS.iter().zip(counts) {
-            sum += count;
-            let bound = *bound as f64 / 1e6;
-            let _ = writeln!(
-                out,
-                "usher_request_seconds_bucket{{route=\"{id}\",le=\"{bound}\"}} {sum}"
-            );
-        }
-        sum += counts[BUCKETS.len()];
-        let micros = route.micros.load(Ordering::Relaxed) as f64 / 1e6;
-        let _ = writeln!(
-            out,
-            "usher_request_seconds_bucket{{route=\"{id}\",le=\"+Inf\"}} {sum}\n\
+#[expect(clippy::cast_precision_loss, reason = "a sum of seconds need not be exact")]
+fn write_durations(route: &Route, out: &mut String) {
+    let id = route.id;
+    let mut sum = 0;
+    let counts = route.by_duration.each_ref().map(|it| it.load(Ordering::Relaxed));
+    if counts.iter().all(|it| *it == 0) {
+        return;
+    }
+    for (bound, count) in BUCKETS.iter().zip(counts) {
+        sum += count;
+        let bound = *bound as f64 / 1e6;
+        let _ =
+            writeln!(out, "usher_request_seconds_bucket{{route=\"{id}\",le=\"{bound}\"}} {sum}");
+    }
+    sum += counts[BUCKETS.len()];
+    let micros = route.micros.load(Ordering::Relaxed) as f64 / 1e6;
+    let _ = writeln!(
+        out,
+        "usher_request_seconds_bucket{{route=\"{id}\",le=\"+Inf\"}} {sum}\n\
              usher_request_seconds_sum{{route=\"{id}\"}} {micros}\n\
              usher_request_seconds_count{{route=\"{id}\"}} {sum}"
-        );
-    }
+    );
 }

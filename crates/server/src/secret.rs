@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -54,12 +55,18 @@ impl fmt::Debug for Token {
 }
 
 /// The SHA-256 of a [`Token`]. Compared in constant time, so that it can be searched for as well.
-#[derive(Clone, Copy, Eq, Hash)]
+#[derive(Clone, Copy, Eq)]
 pub struct TokenHash(pub [u8; 32]);
 
 impl PartialEq for TokenHash {
     fn eq(&self, other: &Self) -> bool {
         self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Hash for TokenHash {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
     }
 }
 
@@ -110,7 +117,7 @@ impl Sealer {
         // Both lengths are far below the limit of HKDF, so neither call can fail.
         let _ = derive.expand(b"usher sealing key 1", key.as_mut());
         let _ = derive.expand(b"usher sealing key id 1", &mut id);
-        let current = id.iter().map(|it| format!("{it:02x}")).collect::<String>();
+        let current = format!("{:08x}", u32::from_be_bytes(id));
         let cipher = Aes256Gcm::new(&(*key).into());
         Self(Arc::new(Keys { by_id: BTreeMap::from([(current.clone(), cipher)]), current }))
     }

@@ -62,6 +62,7 @@ pub struct Registration {
 /// `GET`, `POST …/console/userlogin`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "the wire's own switches")]
 pub struct Login {
     /// Whether users may log in at all.
     pub login_enabled: bool,

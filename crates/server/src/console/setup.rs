@@ -63,11 +63,14 @@ pub async fn submit(
     let owner = server.apps.platform.data.write(write).await?;
     let name = Some(form.get("app")).filter(|it| !it.trim().is_empty()).unwrap_or("My first app");
     let made = apps::make(&server, author, (&owner, name, server.new_app_profile)).await?;
-    let rows: String = made
-        .keys
-        .iter()
-        .map(|(device, key)| format!("<tr><th>{device}<td><code>{}</code>", key.reveal()))
-        .collect();
+    let mut rows = String::new();
+    for (device, key) in &made.keys {
+        rows.push_str("<tr><th>");
+        rows.push_str(device);
+        rows.push_str("<td><code>");
+        rows.push_str(key.reveal());
+        rows.push_str("</code>");
+    }
     let key =
         |device: &str| made.keys.iter().find(|it| it.0 == device).map_or("", |it| it.1.reveal());
     let (id, url) = (&made.app.id.0, &server.public_url);

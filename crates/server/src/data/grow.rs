@@ -77,7 +77,7 @@ pub fn with_columns(
 fn publish(tx: &Tx<'_>, change: &Change, schema: Schema) -> Arc<Schema> {
     let schema = Arc::new(schema);
     let (app, fresh) = (Arc::clone(&change.app), Arc::clone(&schema));
-    tx.after_commit(move || app.set_schema(fresh));
+    tx.after_commit(move || app.set_schema(&fresh));
     schema
 }
 

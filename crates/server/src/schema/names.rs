@@ -15,12 +15,12 @@ pub fn allowed(name: &str) -> bool {
 /// It is the name itself, so that the database reads well with other tools. Only a name that an
 /// engine keeps for itself, or that differs from a taken one merely in case (SQLite cannot hold
 /// both), becomes `c<number>`.
-pub fn physical<'a>(name: &str, taken: impl Iterator<Item = &'a str> + Clone) -> String {
+pub fn physical<'a>(name: &str, taken: &(impl Iterator<Item = &'a str> + Clone)) -> String {
     let same = |it: &str| taken.clone().any(|other| other.eq_ignore_ascii_case(it));
     if !reserved(name) && !same(name) {
         return name.to_owned();
     }
-    (1u32..).map(|it| format!("c{it}")).find(|it| !same(it)).unwrap_or_default()
+    (1..=u32::MAX).map(|it| format!("c{it}")).find(|it| !same(it)).unwrap_or_default()
 }
 
 /// Names that cannot be used in one of the engines even when they are quoted.
@@ -62,7 +62,7 @@ mod tests {
             ("XMIN", vec!["c1", "C2"], "c3"),
             ("sqlite_stat", vec![], "c1"),
         ] {
-            assert_eq!(physical(name, taken.into_iter()), expected, "{name}");
+            assert_eq!(physical(name, &taken.into_iter()), expected, "{name}");
         }
     }
 }

@@ -21,7 +21,7 @@ const TIMES: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_7
 pub fn to_stored(column: &Column, value: &Value) -> Result<Stored> {
     let wrong = || Error::wrong_type(&column.name);
     let stored = match (column.kind, value) {
-        (Kind::Json, Value::Null) | (_, Value::Null) => return Ok(Stored::Null),
+        (_, Value::Null) => return Ok(Stored::Null),
         (Kind::Json, value) => Stored::Json(value.to_string()),
         (Kind::StringId | Kind::String | Kind::Text | Kind::FileRef, value) => {
             let text = match value {
@@ -66,9 +66,12 @@ fn text_within(column: &Column, text: String) -> Result<Stored> {
 }
 
 fn whole(number: &serde_json::Number) -> Option<i64> {
-    #[expect(clippy::cast_possible_truncation, reason = "checked to be whole and in range")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        reason = "checked to be whole and in range, where both are exact"
+    )]
     let from_real = |it: f64| (it.fract() == 0.0 && it.abs() <= MOST as f64).then_some(it as i64);
-    #[expect(clippy::cast_precision_loss, reason = "2⁵³−1 is exact")]
     let whole = number.as_i64().or_else(|| number.as_f64().and_then(from_real));
     whole.filter(|it| it.abs() <= MOST)
 }
@@ -96,14 +99,13 @@ fn instant(value: &Value) -> Option<i64> {
 /// Writes a stored value as JSON.
 pub fn write_json(kind: Kind, value: ValueRef<'_>, out: &mut Vec<u8>) {
     match (kind, value) {
-        (_, ValueRef::Null) => out.extend_from_slice(b"null"),
+        (_, ValueRef::Null | ValueRef::Bytes(_)) => out.extend_from_slice(b"null"),
         (Kind::Boolean, ValueRef::Int(it)) => write_bool(it != 0, out),
         (_, ValueRef::Bool(it)) => write_bool(it, out),
         (_, ValueRef::Int(it)) => out.extend_from_slice(it.to_string().as_bytes()),
         (_, ValueRef::Real(it)) => write_number(it, out),
         (Kind::Json, ValueRef::Text(it)) => out.extend_from_slice(it.as_bytes()),
         (_, ValueRef::Text(it)) => write_text(it, out),
-        (_, ValueRef::Bytes(_)) => out.extend_from_slice(b"null"),
     }
 }
 

@@ -75,7 +75,7 @@ pub fn create_table(
     let dialect = tx.dialect();
     let sql = "select physical from sys.tables where app_id = ?1";
     let taken = tx.rows(sql, &[&tx.app()], |row| row.get::<String>("physical"))?;
-    let physical = names::physical(name, taken.iter().map(String::as_str));
+    let physical = names::physical(name, &taken.iter().map(String::as_str));
     let id = random.opaque();
     let sql = "insert into sys.tables (app_id, id, name, physical, created)
                values (?1, ?2, ?3, ?4, ?5)";
@@ -84,7 +84,7 @@ pub fn create_table(
     let mut ddl = vec![dialect.seq_column().to_owned()];
     let mut known: Vec<String> = Vec::new();
     for (position, column) in columns.iter().enumerate() {
-        let column_name = names::physical(&column.name, known.iter().map(String::as_str));
+        let column_name = names::physical(&column.name, &known.iter().map(String::as_str));
         if column.name != PASSWORD {
             let kind = dialect.column_type(column.kind.stored());
             let quoted = dialect.quote(&column_name);
@@ -112,7 +112,7 @@ pub fn add_columns(
     let dialect = tx.dialect();
     let mut taken: Vec<String> = table.columns.iter().map(|it| it.physical.clone()).collect();
     for (offset, column) in columns.iter().enumerate() {
-        let physical = names::physical(&column.name, taken.iter().map(String::as_str));
+        let physical = names::physical(&column.name, &taken.iter().map(String::as_str));
         let position = table.columns.len() + offset;
         insert_column(tx, random, &table.id, (position, column, &physical), now)?;
         let kind = dialect.column_type(column.kind.stored());

@@ -56,7 +56,6 @@ impl Outer {
 
     /// Answers one request that came from `peer`.
     pub async fn answer(&self, mut request: Request<Body>, peer: IpAddr) -> Response {
-        #[expect(clippy::disallowed_methods, reason = "measures a duration, tells no time")]
         let start = Instant::now();
         let asked = self.asked(&request, peer);
         let method = request.method().clone();
@@ -187,6 +186,8 @@ impl Outer {
             *response.body_mut() = Body::from(body);
             let headers = response.headers_mut();
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            // That of the empty answer that carried the error here.
+            headers.remove(header::CONTENT_LENGTH);
             if let Some(seconds) = error.retry_after {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
             }

@@ -68,7 +68,7 @@ pub struct Route {
     pub access: Access,
     /// What a session token does.
     pub token: Token,
-    /// The operation in one word or two, for the OpenAPI document, metrics and logs.
+    /// The operation in one word or two, for the `OpenAPI` document, metrics and logs.
     pub id: &'static str,
     /// What it does, in one sentence.
     pub summary: &'static str,
@@ -79,7 +79,7 @@ fn route<T: 'static>(
     (method, filter): (Method, MethodFilter),
     (id, path, summary): (&'static str, &str, &'static str),
     (access, token): (Access, Token),
-    handler: impl Handler<T, Server> + Sync,
+    handler: impl Handler<T, Server>,
 ) -> Route {
     let group = match access {
         Access::AnyKey | Access::ServerCode(_) => Group::App,
@@ -117,7 +117,7 @@ macro_rules! methods {
         pub fn $name<T: 'static>(
             what: (&'static str, &str, &'static str),
             who: (Access, Token),
-            handler: impl Handler<T, Server> + Sync,
+            handler: impl Handler<T, Server>,
         ) -> Route {
             route((Method::$method, MethodFilter::$method), what, who, handler)
         }
