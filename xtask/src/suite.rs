@@ -21,8 +21,6 @@ const LIMIT: Duration = Duration::from_mins(30);
 const AHEAD: &[(&str, &str)] = &[
     ("server on sqlite", "the server has no tests in crates/server/tests yet"),
     ("server on postgres", "the server has no tests in crates/server/tests yet"),
-    ("clients on sqlite", "the program usher does not serve yet"),
-    ("clients on postgres", "the program usher does not serve yet"),
 ];
 
 /// A database that the server can run on.

@@ -96,7 +96,7 @@ pub fn routes() -> Vec<Route> {
         post(("consoleFind", "/data/{table}/find", "Finds records"), member, settings::find),
         post(("consoleCount", "/data/{table}/count", "Counts records"), member, settings::count),
         put(
-            ("consoleSetStatus", "/data/Users/{id}", "Enables or disables a user"),
+            ("consoleSetStatus", "/data/{table}/{id}", "Enables or disables a user"),
             member,
             settings::set_status,
         ),

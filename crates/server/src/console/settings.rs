@@ -122,6 +122,9 @@ pub async fn set_status(
     body: Body,
 ) -> Reply {
     let (app, body) = (desk.app()?, body.object()?);
+    if names.get("table") != crate::schema::USERS {
+        return Err(Error::bad_parameter("Records can be changed here for Users only, as yet"));
+    }
     if let Some(other) = body.keys().find(|it| !["userStatus", "objectId"].contains(&it.as_str())) {
         let message = format!("{other} cannot be changed here yet, only userStatus");
         return Err(Error::bad_parameter(message));
