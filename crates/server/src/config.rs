@@ -15,13 +15,13 @@ use crate::web::address::TrustedProxies;
 #[derive(Clone, Debug, Default, Deserialize, clap::Args)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Options {
-    /// Where the API listens [127.0.0.1:9000].
+    /// Where the API listens; by default 127.0.0.1:9000.
     #[arg(long)]
     pub listen: Option<String>,
     /// Where metrics are served; nowhere unless it is set.
     #[arg(long)]
     pub metrics_listen: Option<String>,
-    /// Where the embedded database lies [./usher-data].
+    /// Where the embedded database lies; by default ./usher-data.
     #[arg(long)]
     pub data_dir: Option<PathBuf>,
     /// A PostgreSQL database in place of the embedded one: `postgres://user@host/name`. With a
@@ -31,10 +31,10 @@ pub struct Options {
     /// A file with that address.
     #[arg(long)]
     pub database_url_file: Option<PathBuf>,
-    /// Where clients reach the server, for links [http:// and the address of `listen`].
+    /// Where clients reach the server, for links; by default http:// and the address of `listen`.
     #[arg(long)]
     pub public_url: Option<String>,
-    /// The profile of a new application whose maker names none: standard or compat [standard].
+    /// The profile of a new application whose maker names none: standard or compat; by default standard.
     #[arg(long)]
     pub new_app_profile: Option<String>,
     /// A file with 32 bytes in Base64 that seal stored secrets. Made beside the embedded database
@@ -47,25 +47,25 @@ pub struct Options {
     /// Proxies whose X-Forwarded-For header is believed, with commas between.
     #[arg(long)]
     pub trusted_proxies: Option<String>,
-    /// The most bytes of a body [1048576].
+    /// The most bytes of a body; by default 1048576.
     #[arg(long)]
     pub body_bytes: Option<usize>,
-    /// Seconds in which a request must be answered [60].
+    /// Seconds in which a request must be answered; by default 60.
     #[arg(long)]
     pub request_seconds: Option<u64>,
-    /// The most connections at once [10000].
+    /// The most connections at once; by default 10000.
     #[arg(long)]
     pub connections: Option<usize>,
-    /// Seconds in which running requests may end when the server stops [10].
+    /// Seconds in which running requests may end when the server stops; by default 10.
     #[arg(long)]
     pub drain_seconds: Option<u64>,
-    /// KiB of memory for each password hash [19456].
+    /// KiB of memory for each password hash; by default 19456.
     #[arg(long)]
     pub argon2_memory_kib: Option<u32>,
-    /// Passes over that memory [2].
+    /// Passes over that memory; by default 2.
     #[arg(long)]
     pub argon2_iterations: Option<u32>,
-    /// Passwords hashed at once [one for each core].
+    /// Passwords hashed at once; by default one for each core.
     #[arg(long)]
     pub hash_threads: Option<usize>,
 }
@@ -261,7 +261,7 @@ mod tests {
             (vec![("USHER_NEW_APP_PROFILE", "loose")], "loose"),
             (vec![("USHER_DATABASE_URL", "postgres:///u")], "master key"),
             (vec![("USHER_TRUSTED_PROXIES", "nonsense")], "trusted-proxies"),
-            (vec![("USHER_ARGON2_MEMORY_KIB", "1024")], "MiB"),
+            (vec![("USHER_ARGON2_MEMORY_KIB", "1024")], "19456"),
             (vec![("USHER_PUBLIC_URL", "ftp://x")], "public-url"),
             (vec![("USHER_CONFIG", "/there/is/none.toml")], "none.toml"),
         ] {
