@@ -1,0 +1,1 @@
+//! A server for a test, and people to talk to it.

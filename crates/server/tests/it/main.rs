@@ -1,0 +1,10 @@
+//! The server's tests: at the door of a real server on a loopback port, on the engine that
+//! `USHER_TEST_ENGINE` names.
+#![allow(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    missing_docs,
+    reason = "a test may panic, and its name says what it is"
+)]
+
+mod harness;
