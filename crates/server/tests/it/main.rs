@@ -7,4 +7,6 @@
     reason = "a test may panic, and its name says what it is"
 )]
 
+mod database;
 mod harness;
+mod sessions;
