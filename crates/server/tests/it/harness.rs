@@ -206,6 +206,13 @@ impl TestApp {
         Self { id: made.app.id, keys: keys.collect(), root, pool }
     }
 
+    /// An application of the server at `root`, by what `usher app create` has printed.
+    pub fn known(root: &str, made: &Value) -> Self {
+        let keys = apps::DEVICES.map(|it| (it, text(&made["apiKeys"][it])));
+        let (id, pool) = (text(&made["id"]), Pool::builder(TokioExecutor::new()).build_http());
+        Self { id: AppId(id.into()), keys: keys.into(), root: root.to_owned(), pool }
+    }
+
     fn at(&self, address: SocketAddr) -> Self {
         Self { root: format!("http://{address}"), ..self.clone() }
     }
@@ -363,13 +370,18 @@ impl Call {
 
     /// Sends it.
     pub async fn send(self) -> Reply {
+        self.try_send().await.unwrap()
+    }
+
+    /// Sends it. The error: there was no whole answer.
+    pub async fn try_send(self) -> Result<Reply, Box<dyn std::error::Error + Send + Sync>> {
         let mut request = Request::builder().method(self.method).uri(&self.url);
         request.headers_mut().unwrap().extend(self.headers);
         let request = request.body(Full::new(self.body)).unwrap();
-        let response = self.pool.request(request).await.unwrap();
+        let response = self.pool.request(request).await?;
         let (parts, body) = response.into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
-        Reply { status: parts.status, headers: parts.headers, body }
+        let body = body.collect().await?.to_bytes();
+        Ok(Reply { status: parts.status, headers: parts.headers, body })
     }
 }
 

@@ -10,4 +10,6 @@
 mod database;
 mod harness;
 mod invariants;
+mod kill;
+mod process;
 mod sessions;
