@@ -9,4 +9,5 @@
 
 mod database;
 mod harness;
+mod look;
 mod sessions;
