@@ -33,10 +33,8 @@ pub async fn everything(data: &Database) -> Vec<String> {
                         &[],
                         read,
                     )?;
-                    let all: Vec<String> = columns
-                        .iter()
-                        .map(|it| format!("quote(\"{it}\")"))
-                        .collect();
+                    let all: Vec<String> =
+                        columns.iter().map(|it| format!("quote(\"{it}\")")).collect();
                     format!("select {} as name from {table}", all.join(" || '|' || "))
                 }
             };

@@ -10,4 +10,5 @@
 mod database;
 mod harness;
 mod look;
+mod races;
 mod sessions;

@@ -24,9 +24,8 @@ async fn a_session_begins_with_a_login_and_ends_with_a_logout() {
     let reply = app.log_out(&token).await;
     assert_eq!((reply.status.as_u16(), &*reply.body), (200, b"".as_slice()));
     let refusal = app.read(&ann, &token).await.refused(3064);
-    let words = format!(
-        "Not existing user token - {token}. Relogin user to update your user token"
-    );
+    let words =
+        format!("Not existing user token - {token}. Relogin user to update your user token");
     assert_eq!(refusal["message"], words);
     assert!(!app.is_valid(&token).await);
     app.log_out(&token).await.ok(); // out is out, however often one asks
@@ -124,7 +123,8 @@ async fn a_kill_with_uses_unwritten_ends_no_session_early_by_more_than_the_flush
     // Uses are written down half a minute after the first at the latest: that is all a kill loses.
     let flushed = async |server: &TestServer| {
         let begin = Instant::now();
-        while server.server.live.waiting_touches() > 0 && begin.elapsed() < Duration::from_secs(20) {
+        while server.server.live.waiting_touches() > 0 && begin.elapsed() < Duration::from_secs(20)
+        {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         assert_eq!(server.server.live.waiting_touches(), 0);
@@ -180,7 +180,8 @@ async fn u_r16_logins_beyond_the_limit_are_refused_or_end_the_oldest() {
     desk.login_settings(json!({ "onLimitReached": "endOldest" })).await;
     server.clock.advance(Seconds(1));
     let third = app.token("ann@example.com").await;
-    let alive = [app.is_valid(&first).await, app.is_valid(&second).await, app.is_valid(&third).await];
+    let alive =
+        [app.is_valid(&first).await, app.is_valid(&second).await, app.is_valid(&third).await];
     assert_eq!(alive, [false, true, true]);
 }
 
@@ -188,9 +189,8 @@ async fn u_r16_logins_beyond_the_limit_are_refused_or_end_the_oldest() {
 async fn s_01_tokens_are_128_random_bits() {
     let server = TestServer::start().await;
     let random = &server.server.random;
-    let tokens: Vec<String> = (0..10_000)
-        .map(|_| server::secret::Token::new(random).reveal().to_owned())
-        .collect();
+    let tokens: Vec<String> =
+        (0..10_000).map(|_| server::secret::Token::new(random).reveal().to_owned()).collect();
     assert_eq!(tokens.iter().collect::<HashSet<_>>().len(), tokens.len(), "all differ");
     let digits: Vec<Vec<char>> =
         tokens.iter().map(|it| it.chars().filter(|it| *it != '-').collect()).collect();
@@ -237,7 +237,8 @@ async fn s_02_no_secret_that_was_given_out_is_in_the_data() {
         let bytes = std::fs::read(&file).unwrap();
         searched += bytes.len();
         for secret in &secrets {
-            let hit = bytes.windows(secret.len()).any(|it| it.eq_ignore_ascii_case(secret.as_bytes()));
+            let hit =
+                bytes.windows(secret.len()).any(|it| it.eq_ignore_ascii_case(secret.as_bytes()));
             assert!(!hit, "{secret} stands in {}", file.display());
         }
     }
