@@ -11,6 +11,8 @@ mod access;
 mod bad_input;
 mod database;
 mod harness;
+mod invariants;
 mod look;
 mod races;
+
 mod sessions;
