@@ -7,9 +7,13 @@
     reason = "a test may panic, and its name says what it is"
 )]
 
+mod access;
+mod bad_input;
 mod database;
 mod harness;
 mod invariants;
 mod kill;
+mod look;
 mod process;
+mod races;
 mod sessions;
