@@ -156,6 +156,12 @@ impl Error {
         Self { retry_after: Some(retry_after), ..Self::client(status, 20001, message) }
     }
 
+    /// 503: the server has been asked to stop, and stops when it has answered what it was asked.
+    pub fn draining() -> Self {
+        let message = "The server is draining: it is about to stop. Ask another node";
+        Self { message: message.into(), ..Self::overloaded(1) }
+    }
+
     /// 1000: no object has that id.
     pub fn no_such_object(id: &str) -> Self {
         Self::bad(1000, format!("Entity with ID {id} not found"))

@@ -88,9 +88,13 @@ enum AppCommand {
 }
 
 fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(wrong) => return refuse(&wrong),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let done = match runtime {
-        Ok(runtime) => runtime.block_on(run(Arguments::parse().command)),
+        Ok(runtime) => runtime.block_on(run(arguments.command)),
         Err(error) => Err(format!("cannot start: {error}")),
     };
     match done {
@@ -100,6 +104,23 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Prints the help that was asked for; of a mistake one line.
+fn refuse(wrong: &clap::Error) -> ExitCode {
+    use clap::error::ErrorKind;
+    if let ErrorKind::DisplayHelp
+    | ErrorKind::DisplayVersion
+    | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand = wrong.kind()
+    {
+        let _ = wrong.print();
+        return if wrong.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+    }
+    let text = wrong.to_string();
+    let what: Vec<&str> = text.lines().map(str::trim).take_while(|it| !it.is_empty()).collect();
+    let what = what.join(" ");
+    eprintln!("usher: {}. See --help", what.trim_start_matches("error: "));
+    ExitCode::from(2)
 }
 
 async fn run(command: Command) -> Result<(), String> {
@@ -140,19 +161,29 @@ async fn run(command: Command) -> Result<(), String> {
 
 async fn serve(config: Config) -> Result<(), String> {
     tracing_subscriber::fmt().json().with_writer(std::io::stderr).init();
+    start::check_key(&config)?;
     let hold = match config.database_url {
         None => Some(start::hold(&config.data_dir)?),
         Some(_) => None,
     };
-    let busy = |it: std::io::Error| format!("cannot listen on {}: {it}", config.listen);
-    let (listener, bound) = listen::bind(&config.listen).await.map_err(busy)?;
+    let busy = |setting, address: &str, it: std::io::Error| {
+        format!("{setting}: cannot listen on {address}: {it}")
+    };
+    let (listener, bound) =
+        listen::bind(&config.listen).await.map_err(|it| busy("listen", &config.listen, it))?;
+    let metrics = match &config.metrics_listen {
+        None => None,
+        Some(address) => {
+            Some(listen::bind(address).await.map_err(|it| busy("metrics-listen", address, it))?.0)
+        }
+    };
     let own = format!("http://{bound}");
     let public_url = config.public_url.clone().unwrap_or_else(|| own.clone());
     let server = start::build(&config, &public_url, Instruments::default()).await?;
     let outer = start::run(&server).await.map_err(|it| it.to_string())?;
     server::control::listen(&server, &config)?;
-    if let Some(address) = &config.metrics_listen {
-        server::control::serve_metrics(&server, address).await?;
+    if let Some(listener) = metrics {
+        server::control::serve_metrics(&server, listener);
     }
     announce(&server, &own).await?;
     let stopping = server.clone();

@@ -4,6 +4,7 @@
 
 use serde_json::{Value, json};
 
+use crate::clock::Seconds;
 use crate::error::{Error, Result};
 use crate::events::{self, Author, Event};
 use crate::ids::{AppId, DeveloperId};
@@ -32,7 +33,7 @@ pub struct Made {
 /// Makes an application that is ready to be used. Fails with 3038 for a name that is empty or too
 /// long, and 20013 for one that the owner has used.
 ///
-/// A crash in between leaves it in state `creating`, and the next start removes it.
+/// A crash in between leaves it in state `creating`, and [`clear_unfinished`] removes it.
 pub async fn make(
     server: &Server,
     author: Author,
@@ -76,7 +77,9 @@ pub async fn make(
     server.apps.data(&app.id).write(fill).await?;
     let (id, random, at) = (app.id.clone(), server.random.clone(), author.clone());
     let activate = move |tx: &Tx<'_>| {
-        store::apps::set_state(tx, &id, Stage::Creating, Stage::Active)?;
+        if !store::apps::set_state(tx, &id, Stage::Creating, Stage::Active)? {
+            return Err(Error::internal("making the application took so long that it was removed"));
+        }
         changes::append(tx, &id.0, Kind::App, "", now)?;
         let change = json!({ "profile": profile.as_str() });
         events::record(tx, &random, &at, Event::AppCreated, &id.0, &change)
@@ -126,15 +129,38 @@ async fn clear(server: &Server, id: &AppId) -> Result<()> {
     server.apps.platform.data.write(delete).await
 }
 
-/// Removes what a server that was stopped in the middle left half made or half removed. Only for a
-/// process that is alone with its data, or that knows that nobody is at work.
-pub async fn clear_unfinished(server: &Server) -> Result<()> {
-    let unfinished = server.apps.platform.data.read(store::apps::unfinished).await?;
-    for app in unfinished {
+/// Removes what a server that was stopped in the middle left half made or half removed. What has
+/// been in the making for less than `grace` stays: another node may be at work.
+pub async fn clear_unfinished(server: &Server, grace: Seconds) -> Result<()> {
+    let platform = &server.apps.platform.data;
+    for app in platform.read(store::apps::unfinished).await? {
+        if app.state == Stage::Creating {
+            if app.created + grace > server.clock.now() {
+                continue;
+            }
+            let id = app.id.clone();
+            let give_up = move |tx: &Tx<'_>| {
+                store::apps::set_state(tx, &id, Stage::Creating, Stage::Deleting)
+            };
+            if !platform.write(give_up).await? {
+                continue;
+            }
+        }
         tracing::info!(app = %app.id.0, "an unfinished application is removed");
         clear(server, &app.id).await?;
     }
     Ok(())
+}
+
+/// Does so once a minute for what any node has left, until the server stops. A minute is more than
+/// the deadlines of all steps of [`make`] in sum.
+pub async fn keep_clearing(server: Server) {
+    loop {
+        if let Err(error) = clear_unfinished(&server, Seconds(60)).await {
+            tracing::warn!(cause = %error, "unfinished applications could not be removed; tried again");
+        }
+        tokio::time::sleep(std::time::Duration::from_mins(1)).await;
+    }
 }
 
 /// `GET /console/applications`.
