@@ -15,6 +15,7 @@ use server::server::Server;
 use server::settings::Profile;
 use server::start::{self, Instruments};
 use server::web::listen;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Registers and authenticates the users of your apps.
 #[derive(Parser)]
@@ -185,10 +186,12 @@ async fn serve(config: Config) -> Result<(), String> {
     if let Some(listener) = metrics {
         server::control::serve_metrics(&server, listener);
     }
+    // From here on a signal to stop is heeded; before it just ends what has not begun.
+    let signals = signals().map_err(|it| format!("cannot listen for signals: {it}"))?;
     announce(&server, &own).await?;
     let stopping = server.clone();
     server.background.run(async move {
-        wait_for_signal().await;
+        wait_for(signals).await;
         stopping.background.drain();
         // Balancers see that the server is not ready before it takes no more connections.
         tokio::time::sleep(std::time::Duration::from_millis(300)).await;
@@ -217,18 +220,17 @@ async fn announce(server: &Server, own: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// SIGTERM and SIGINT.
+fn signals() -> std::io::Result<(Signal, Signal)> {
+    Ok((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
+}
+
 #[expect(
     clippy::disallowed_methods,
     clippy::exit,
     reason = "who asks a second time wants the end now, not what the server thinks of it"
 )]
-async fn wait_for_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut int)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
+async fn wait_for((mut term, mut int): (Signal, Signal)) {
     tokio::select! {
         _ = term.recv() => {}
         _ = int.recv() => {}

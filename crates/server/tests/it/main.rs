@@ -17,3 +17,4 @@ mod look;
 mod process;
 mod races;
 mod sessions;
+mod start_stop;

@@ -131,8 +131,13 @@ impl Process {
         self.root.strip_prefix("http://").unwrap()
     }
 
-    /// The set-up link that it has printed.
+    /// The set-up link that it prints, if it does, after the address.
     pub fn setup_link(&self) -> Option<String> {
+        let start = Instant::now();
+        while !self.out.text().contains("usher app create") {
+            assert!(start.elapsed() < PATIENCE, "it does not say what to do next");
+            std::thread::sleep(Duration::from_millis(2));
+        }
         let text = self.out.text();
         text.split_whitespace().find(|it| it.contains("/setup/")).map(str::to_owned)
     }
