@@ -14,6 +14,7 @@ mod harness;
 mod invariants;
 mod kill;
 mod look;
+mod mistakes;
 mod process;
 mod races;
 mod sessions;
