@@ -179,17 +179,17 @@ async fn together<F: Future<Output = Client> + Send + 'static>(
 }
 
 /// A number from the environment.
-fn number(name: &str, usual: u64) -> u64 {
+pub fn number(name: &str, usual: u64) -> u64 {
     #[expect(clippy::disallowed_methods, reason = "only tests know these")]
     let text = std::env::var(name);
     text.map_or(usual, |it| it.parse().unwrap())
 }
 
 /// Seeded chance.
-struct Dice(Random);
+pub struct Dice(pub Random);
 
 impl Dice {
-    fn below(&mut self, end: u64) -> u64 {
+    pub fn below(&mut self, end: u64) -> u64 {
         u64::from_le_bytes(self.0.bytes()) % end
     }
 

@@ -15,6 +15,7 @@ mod invariants;
 mod kill;
 mod look;
 mod mistakes;
+mod power;
 mod process;
 mod races;
 mod sessions;
