@@ -525,7 +525,7 @@ impl Developer {
         if self.key.is_empty() {
             let body = json!({ "login": DEVELOPER.0, "password": DEVELOPER.1 });
             let reply = app.outside(Method::POST, "/console/home/login").body(body).send().await;
-            self.key = reply.headers["auth-key"].to_str().unwrap().to_owned();
+            reply.headers["auth-key"].to_str().unwrap().clone_into(&mut self.key);
             let settings = json!({
                 "enableMultipleLogins": true, "maxConcurrentLogins": 0,
                 "sessionTimeoutEnabled": true, "sessionTimeout": self.timeout,
@@ -612,9 +612,8 @@ impl Developer {
                 None => self.make_again(app, &name, &mut there).await,
             },
             Some(AppDoubt::Removed(name, id)) => {
-                if there.contains(&(name.clone(), id.clone())) {
-                    self.apps.push((name, id));
-                }
+                self.apps
+                    .extend(there.iter().find(|it| **it == (name.clone(), id.clone())).cloned());
             }
         }
         self.apps.sort();

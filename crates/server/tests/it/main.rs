@@ -13,6 +13,7 @@ mod database;
 mod harness;
 mod invariants;
 mod kill;
+mod logs;
 mod look;
 mod mistakes;
 mod power;

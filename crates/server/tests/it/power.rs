@@ -31,7 +31,7 @@ async fn d_02_every_commit_is_on_the_disk_before_it_is_answered() {
     };
     let careful = move |db: &Db<'_>| {
         let read = |row: &Row<'_>| row.get::<String>("careful");
-        Ok::<_, engine::Error>(db.row(sql, &[], read)?)
+        db.row(sql, &[], read)
     };
     let asked = (0..32).map(|_| server.apps.platform.data.write(move |tx| careful(tx)));
     for said in futures_util::future::join_all(asked).await {
@@ -175,7 +175,7 @@ mod linux {
         let guest = send(app.post("/users/register/guest", json!({}))).await;
         let (id, token) = (text(&guest["objectId"]), text(&guest["user-token"]));
         answers.push(Answer::User { id: id.clone(), email: None, token: Some(token.clone()) });
-        if round % 2 == 0 {
+        if round.is_multiple_of(2) {
             send(app.get("/users/logout").token(&token)).await;
             answers.push(Answer::LoggedOut { id });
         }
@@ -292,7 +292,8 @@ mod linux {
                     dead.extend(alive.remove(id));
                 }
                 Answer::Object { table, id } => {
-                    assert!(found.objects.contains(&(*table).into(), id), "{table} {id}");
+                    let object = ((*table).to_owned(), id.clone());
+                    assert!(found.objects.contains(&object), "{object:?} is gone");
                 }
             }
         }
@@ -318,16 +319,8 @@ mod linux {
     struct There {
         statuses: BTreeMap<String, String>,
         sessions: BTreeSet<[u8; 32]>,
-        objects: Objects,
-    }
-
-    #[derive(Default)]
-    struct Objects(BTreeSet<(String, String)>);
-
-    impl Objects {
-        fn contains(&self, table: &String, id: &str) -> bool {
-            self.0.contains(&(table.clone(), id.to_owned()))
-        }
+        /// Tables and ids.
+        objects: BTreeSet<(String, String)>,
     }
 
     async fn there(apps: &Apps, id: &AppId) -> There {
@@ -338,11 +331,11 @@ mod linux {
             let sql = "select hash from sys.sessions where app_id = ?1 and ended is null";
             let hashes = db.rows(sql, &[&db.app()], |row| row.get::<Vec<u8>>("hash"))?;
             let sessions = hashes.into_iter().map(|it| it.try_into().unwrap()).collect();
-            let mut objects = Objects::default();
+            let mut objects = BTreeSet::new();
             for table in store::schema::load(db)?.tables().filter(|it| !it.is_users()) {
                 let sql = format!(r#"select "objectId" as id from app."{}""#, table.physical);
                 let ids = db.rows(&sql, &[], |row| row.get::<String>("id"))?;
-                objects.0.extend(ids.into_iter().map(|id| (table.name.to_string(), id)));
+                objects.extend(ids.into_iter().map(|id| (table.name.to_string(), id)));
             }
             Ok::<_, server::error::Error>(There { statuses, sessions, objects })
         };
@@ -520,15 +513,13 @@ mod linux {
                 Event::Length(path, length) => {
                     self.file(path).unwrap().pending.push(Change::Length(*length));
                 }
-                Event::Sync(path) => match self.file(path) {
-                    Some(File { safe, pending }) => {
+                Event::Sync(path) => {
+                    if let Some(File { safe, pending }) = self.file(path) {
                         pending.drain(..).for_each(|it| it.apply(safe));
                     }
-                    None => {
-                        let mine = |it: &mut Naming| it.folder() == path;
-                        self.pending.extract_if(.., mine).for_each(|it| it.apply(&mut self.safe));
-                    }
-                },
+                    let mine = |it: &mut Naming| it.folder() == path;
+                    self.pending.extract_if(.., mine).for_each(|it| it.apply(&mut self.safe));
+                }
                 Event::Answer => {}
             }
         }
