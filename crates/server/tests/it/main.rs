@@ -16,3 +16,4 @@ mod look;
 mod races;
 
 mod sessions;
+mod whole;
