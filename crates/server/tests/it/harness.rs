@@ -97,6 +97,12 @@ impl TestServer {
         Self::with(Setup { profile: Profile::Compat, ..Setup::default() }).await
     }
 
+    /// A server for each profile: what holds in one holds in the other, but for the closed list of
+    /// what `compat` relaxes (security P-2).
+    pub async fn in_each_profile() -> [Self; 2] {
+        [Self::start().await, Self::compat().await]
+    }
+
     /// A server that is set up like this.
     pub async fn with(setup: Setup) -> Self {
         let home = Home::prepared().await;
@@ -174,7 +180,7 @@ impl TestServer {
 }
 
 /// Opens the door of a server that was built.
-async fn open(server: &Server) -> SocketAddr {
+pub async fn open(server: &Server) -> SocketAddr {
     let outer = start::run(server).await.unwrap();
     let (listener, address) = listen::bind("127.0.0.1:0").await.unwrap();
     let keep = server.clone();
@@ -337,6 +343,11 @@ impl Call {
     fn new(pool: &Pool<HttpConnector, Full<Bytes>>, method: Method, url: &str) -> Self {
         let (headers, body) = (HeaderMap::new(), Bytes::new());
         Self { pool: pool.clone(), method, url: url.to_owned(), headers, body }
+    }
+
+    /// A request to an address.
+    pub fn to(method: Method, url: &str) -> Self {
+        Self::new(&Pool::builder(TokioExecutor::new()).build_http(), method, url)
     }
 
     /// With a JSON body.

@@ -11,8 +11,11 @@ mod access;
 mod bad_input;
 mod database;
 mod harness;
+mod identities;
 mod invariants;
 mod look;
+mod passwords;
+mod profiles;
 mod races;
 
 mod sessions;
