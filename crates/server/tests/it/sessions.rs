@@ -456,3 +456,61 @@ async fn s_14_answers_with_personal_data_are_kept_by_nobody() {
         }
     }
 }
+
+#[tokio::test]
+async fn s_04_a_node_that_cannot_learn_of_changes_asks_the_database_and_without_it_refuses() {
+    let server = TestServer::start().await;
+    let faults = std::sync::Arc::new(engine::Faults::default());
+    let Some(deaf) = server.node_that_hears_nothing(&faults).await else { return };
+    let ann = server.app.user("ann@example.com").await;
+    let token = server.app.token("ann@example.com").await;
+    deaf.app.read(&ann, &token).await.ok();
+    let misses = || deaf.server.metrics.session_misses.load(std::sync::atomic::Ordering::Relaxed);
+    let before = misses();
+    deaf.app.read(&ann, &token).await.ok();
+    assert_eq!(misses(), before + 1, "what is in memory is not believed");
+    faults.fail_at(1);
+    let reply = deaf.app.read(&ann, &token).await;
+    assert_eq!((reply.status.as_u16(), reply.code()), (503, 20001));
+    server.app.log_out(&token).await.ok();
+    deaf.app.read(&ann, &token).await.refused(3064);
+    assert_eq!(deaf.call(Method::GET, "/readyz").send().await.status, 503, "and it says so");
+    server::start::stop(&deaf.server).await;
+}
+
+#[tokio::test]
+async fn the_check_of_a_session_that_is_known_neither_reads_nor_writes() {
+    let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let keep = std::sync::Arc::clone(&seen);
+    let note = move |sql: &str| keep.lock().unwrap().push(sql.to_owned());
+    let hooks = engine::Hooks { faults: None, seen: Some(std::sync::Arc::new(note)) };
+    let server = TestServer::with(Setup { hooks, ..Setup::default() }).await;
+    let app = &server.app;
+    app.user("ann@example.com").await;
+    let token = app.token("ann@example.com").await;
+    let known = Instant::now();
+    while !server.server.lease.is_fresh() && known.elapsed() < Duration::from_secs(5) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let ask = || app.get("/info").token(&token).send();
+    ask().await.ok();
+    seen.lock().unwrap().clear();
+    for _ in 0..50 {
+        ask().await.ok();
+        server.clock.advance(Seconds(1));
+    }
+    // Where several nodes share the data, each asks four times a second what others have changed.
+    let polls = |it: &str| it.contains("sys.changes");
+    let flushes = |it: &str| it.contains("update sys.sessions set last_seen");
+    let frames = |it: &str| {
+        ["begin", "commit", "savepoint", "release"].iter().any(|word| it.starts_with(word))
+    };
+    let seen = seen.lock().unwrap();
+    let asked: Vec<_> =
+        seen.iter().filter(|it| !polls(it) && !flushes(it) && !frames(it)).collect();
+    assert!(asked.is_empty(), "{asked:?}");
+    assert!(
+        seen.iter().filter(|it| flushes(it)).count() <= 2,
+        "fifty uses are at most two writings"
+    );
+}
