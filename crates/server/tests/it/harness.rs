@@ -67,7 +67,8 @@ pub async fn build(home: &Home, setup: Setup) -> Result<Server, String> {
     }
     let config = config::read(options, None, variables.into_iter())?;
     let random = Random::system();
-    let instruments = Instruments { clock: setup.clock, random, hooks: setup.hooks, durable: false };
+    let instruments =
+        Instruments { clock: setup.clock, random, hooks: setup.hooks, durable: false };
     start::build(&config, "http://usher.test", instruments).await
 }
 
