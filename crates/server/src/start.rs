@@ -127,7 +127,7 @@ pub async fn run(server: &Server) -> Result<Arc<Outer>> {
         apps::clear_at_once(server).await?;
     }
     jobs::start(server, router::jobs(), router::sinks()).await?;
-    server.background.run(sessions::keep_flushing(server.clone()));
+    server.background.run_to_end(sessions::keep_flushing(server.clone()));
     Ok(Arc::new(Outer::new(server, &router::routes())))
 }
 

@@ -11,7 +11,6 @@ use crate::error::{Error, Result};
 use crate::ids::AppId;
 use crate::secret::TokenHash;
 use crate::server::Server;
-use crate::sessions;
 use crate::settings::Settings;
 use crate::store::apps::App;
 use crate::store::sessions::Dead;
@@ -103,6 +102,19 @@ async fn rows(server: &Server, data: &Database, lifetime: Lifetime) -> Result<()
     Ok(())
 }
 
+/// Waits until no use of a session is overdue, as after a time in which nothing could be written: a
+/// session that this node knows to be alive must not look dead in the database.
+async fn all_uses_written(server: &Server) -> Result<()> {
+    for _ in 0..30 {
+        let overdue = server.clock.now() - MARGIN;
+        if server.live.oldest_touch().is_none_or(|it| it > overdue) {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    Err(Error::internal("uses of sessions have waited for an hour to be written"))
+}
+
 /// In the order of their digests, and only what is dead is written.
 async fn dead_sessions(
     server: &Server,
@@ -110,8 +122,7 @@ async fn dead_sessions(
     lifetime: Lifetime,
     now: Millis,
 ) -> Result<()> {
-    // A session that this node knows to be alive must not look dead in the database.
-    sessions::flush(server, Millis(i64::MAX)).await;
+    all_uses_written(server).await?;
     let idle = now - lifetime.idle - lifetime.slack() - MARGIN;
     let dead = Dead { idle, now, ended: now - ENDED };
     let mut from = TokenHash([0; 32]);

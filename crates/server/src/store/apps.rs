@@ -82,6 +82,12 @@ pub fn of_developer(db: &Db<'_>, developer: &DeveloperId) -> Result<Vec<App>> {
     Ok(db.rows(&sql, &[&developer.0], read)?)
 }
 
+/// The ids of all active applications.
+pub fn active(db: &Db<'_>) -> Result<Vec<AppId>> {
+    let sql = "select id from control.apps where state = 'active' order by id";
+    Ok(db.rows(sql, &[], |row| Ok(AppId(row.get::<String>("id")?.into())))?)
+}
+
 /// Up to `most` active applications after the id `from`, by id.
 pub fn active_after(db: &Db<'_>, from: &str, most: u32) -> Result<Vec<App>> {
     let sql = format!(

@@ -7,6 +7,14 @@
     reason = "a test may panic, and its name says what it is"
 )]
 
+mod access;
+mod bad_input;
 mod database;
 mod harness;
+mod invariants;
+mod job_simulation;
+mod look;
+mod races;
+
 mod sessions;
+mod whole;
