@@ -256,6 +256,12 @@ impl Error {
         Self { retry_after: Some(10), ..Self::client(status, 20015, message) }
     }
 
+    /// Whether the database had no such place or table: what was asked for is gone.
+    pub fn is_undefined(&self) -> bool {
+        let cause = self.cause.as_deref().and_then(|it| it.downcast_ref::<engine::Error>());
+        matches!(cause, Some(engine::Error::Undefined(_)))
+    }
+
     /// The body that goes over the wire, with the id of the request where it helps the operator.
     pub fn body(&self, request: &str) -> Value {
         let mut data = self.data.as_deref().cloned().unwrap_or_default();

@@ -5,6 +5,7 @@ pub mod developers;
 mod settings;
 pub mod setup;
 
+use crate::jobs::Kind;
 use crate::web::{Access, Route, Token, delete, get, post, put};
 
 /// What this feature answers to.
@@ -107,4 +108,9 @@ pub fn routes() -> Vec<Route> {
             setup::submit,
         ),
     ]
+}
+
+/// The work of this feature that outlives a request.
+pub fn jobs() -> Vec<Kind> {
+    vec![Kind::new(apps::CLEAR, 100, apps::finish)]
 }

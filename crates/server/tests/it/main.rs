@@ -13,6 +13,7 @@ mod database;
 mod harness;
 mod identities;
 mod invariants;
+mod job_simulation;
 mod look;
 mod passwords;
 mod profiles;
