@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::address::TrustedProxies;
 use crate::settings::Profile;
-use crate::web::address::TrustedProxies;
 
 /// What can be set, each by `--name`, `USHER_NAME` or `name` in the file.
 #[derive(Clone, Debug, Default, Deserialize, clap::Args)]

@@ -1,6 +1,5 @@
 //! What a handler may ask for and answer with: the only module that knows axum well.
 
-pub mod address;
 mod answer;
 mod caller;
 mod input;
