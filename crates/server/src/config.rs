@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -12,7 +13,8 @@ use crate::address::TrustedProxies;
 use crate::settings::Profile;
 
 /// What can be set, each by `--name`, `USHER_NAME` or `name` in the file.
-#[derive(Clone, Debug, Default, Deserialize, clap::Args)]
+/// It has no `Debug`: there are secrets in it.
+#[derive(Clone, Default, Deserialize, clap::Args)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Options {
     /// Where the API listens; by default 127.0.0.1:9000.
@@ -41,7 +43,7 @@ pub struct Options {
     /// when it is not set; needed with PostgreSQL.
     #[arg(long)]
     pub master_key_file: Option<PathBuf>,
-    /// The key itself.
+    /// The key itself: [`NO_FLAG`].
     #[arg(skip)]
     pub master_key: Option<String>,
     /// Proxies whose X-Forwarded-For header is believed, with commas between.
@@ -68,7 +70,14 @@ pub struct Options {
     /// Passwords hashed at once; by default one for each core.
     #[arg(long)]
     pub hash_threads: Option<usize>,
+    /// Seconds that a password may wait to be hashed; longer waits are refused; by default 5.
+    #[arg(long)]
+    pub hash_wait_seconds: Option<u64>,
 }
+
+/// Settings without a flag, because others see the command line: names, and what they mean.
+pub const NO_FLAG: &[(&str, &str)] =
+    &[("master-key", "The master key itself, 32 bytes in Base64, in place of a file")];
 
 /// How much a request may ask for.
 #[derive(Clone, Debug)]
@@ -149,7 +158,7 @@ pub fn read(
 }
 
 /// Settings that are numbers: the environment has only texts.
-const NUMBERS: &[&str] = &[
+pub const NUMBERS: &[&str] = &[
     "body-bytes",
     "request-seconds",
     "connections",
@@ -157,6 +166,7 @@ const NUMBERS: &[&str] = &[
     "argon2-memory-kib",
     "argon2-iterations",
     "hash-threads",
+    "hash-wait-seconds",
 ];
 
 fn has_password(url: &str) -> bool {
@@ -183,6 +193,7 @@ fn over(top: Options, below: Options) -> Options {
         argon2_memory_kib: top.argon2_memory_kib.or(below.argon2_memory_kib),
         argon2_iterations: top.argon2_iterations.or(below.argon2_iterations),
         hash_threads: top.hash_threads.or(below.hash_threads),
+        hash_wait_seconds: top.hash_wait_seconds.or(below.hash_wait_seconds),
     }
 }
 
@@ -219,6 +230,7 @@ fn check(options: Options) -> Result<Config, String> {
     params.check().map_err(|it| it.to_string())?;
     let usual = hashes::PoolOptions::default();
     let threads = options.hash_threads.unwrap_or(usual.threads);
+    let max_wait = options.hash_wait_seconds.map_or(usual.max_wait, Duration::from_secs);
     let public_url = options.public_url.map(|it| it.trim_end_matches('/').to_owned());
     if public_url.as_deref().is_some_and(|it| !it.starts_with("http")) {
         return Err("public-url must begin with http:// or https://".to_owned());
@@ -240,7 +252,7 @@ fn check(options: Options) -> Result<Config, String> {
             drain_seconds: options.drain_seconds.unwrap_or(10),
             proxies,
         },
-        hashing: hashes::PoolOptions { threads, params, ..usual },
+        hashing: hashes::PoolOptions { threads, params, max_wait },
     })
 }
 
@@ -268,6 +280,29 @@ mod tests {
             let text = read_env(&pairs).err().unwrap_or_default();
             assert!(text.contains(part) && !text.contains('\n'), "{pairs:?}: {text}");
         }
+    }
+
+    #[test]
+    fn every_setting_has_a_flag_with_a_text_or_is_named_without_one() {
+        use clap::Args as _;
+        let command = Options::augment_args(clap::Command::new("usher"));
+        let mut named: Vec<String> = Vec::new();
+        for flag in command.get_arguments() {
+            let name = flag.get_long().unwrap_or_default();
+            let help = flag.get_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.len() > 10, "--{name} says what it is for");
+            let number = help.contains("bytes") || help.starts_with("Seconds");
+            assert!(!number || NUMBERS.contains(&name) || name.ends_with("file"), "--{name}");
+            named.push(name.to_owned());
+        }
+        named.extend(NO_FLAG.iter().map(|it| it.0.to_owned()));
+        // The file's reader lists what it knows when it meets what it does not.
+        let complaint = read_env(&[("USHER_NO_SUCH_THING", "x")]).err().unwrap();
+        let known: Vec<&str> = complaint.split('`').skip(3).step_by(2).collect();
+        assert!(known.len() > 15, "{complaint}");
+        assert!(NUMBERS.iter().all(|it| known.contains(it)));
+        assert_eq!(named.iter().filter(|it| !known.contains(&it.as_str())).count(), 0, "{named:?}");
+        assert_eq!(known.iter().filter(|it| !named.iter().any(|n| n == *it)).count(), 0);
     }
 
     #[test]

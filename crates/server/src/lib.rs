@@ -20,6 +20,7 @@ pub mod live;
 pub mod login;
 pub mod metrics;
 pub mod password;
+pub mod reference;
 pub mod roles;
 pub mod router;
 pub mod schema;

@@ -18,7 +18,7 @@ use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::secret::Sealer;
 use crate::server::{Background, Lease, Parts, Server};
-use crate::web::Outer;
+use crate::web::{self, Outer};
 use crate::{cluster, router, sessions};
 
 /// How many applications and sessions are kept in memory.
@@ -97,7 +97,8 @@ pub async fn build(
         }
     };
     let passwords = hashes::Pool::start(config.hashing).map_err(|it| it.to_string())?;
-    let ids: Vec<&'static str> = router::routes().iter().map(|it| it.id).collect();
+    let routes = router::routes();
+    let ids: Vec<&'static str> = routes.iter().map(|it| it.id).collect();
     let server = Server::new(Parts {
         clock: instruments.clock,
         random,
@@ -109,6 +110,7 @@ pub async fn build(
         limits: config.limits.clone(),
         public_url: public_url.to_owned(),
         new_app_profile: config.new_app_profile,
+        openapi: web::openapi::document(&routes).to_string().into(),
         metrics: Metrics::new(&ids),
         background: Background::default(),
         lease,
@@ -125,7 +127,7 @@ pub async fn run(server: &Server) -> Result<Arc<Outer>> {
     } else {
         clear_unfinished(server).await?;
     }
-    server.background.run(sessions::keep_flushing(server.clone()));
+    server.background.run_to_end(sessions::keep_flushing(server.clone()));
     Ok(Arc::new(Outer::new(server, &router::routes())))
 }
 

@@ -4,8 +4,10 @@ mod answer;
 mod caller;
 mod input;
 pub mod listen;
+pub mod openapi;
 mod outer;
 mod routes;
+pub mod shape;
 
 pub use answer::{Answer, Reply};
 pub use axum::extract::State;

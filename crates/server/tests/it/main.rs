@@ -7,6 +7,12 @@
     reason = "a test may panic, and its name says what it is"
 )]
 
+mod access;
+mod database;
 mod harness;
+mod look;
+mod races;
+mod reference;
+mod sessions;
 mod source;
 mod tidy;
