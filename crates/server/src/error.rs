@@ -25,8 +25,8 @@ pub struct Error {
     pub data: Option<Box<Map<String, Value>>>,
     /// Seconds after which another try makes sense; becomes `Retry-After`.
     pub retry_after: Option<u32>,
-    /// What went wrong inside.
-    pub cause: Option<Box<dyn std::error::Error + Send + Sync>>,
+    /// What went wrong inside. Private, so that only this file can make an `Error`.
+    cause: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 /// `refusals!` writes one constructor per line: documentation, name, what it is told, status, code,

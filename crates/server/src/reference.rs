@@ -11,8 +11,11 @@ use crate::settings::{Profile, Settings};
 use crate::web::{Access, Route, Token, openapi, shape};
 use crate::{router, web};
 
-/// Each page by its name.
-pub const PAGES: [(&str, fn() -> String); 4] =
+/// A page: its name, and what writes it.
+type Page = (&'static str, fn() -> String);
+
+/// All pages there are.
+pub const PAGES: [Page; 4] =
     [("settings", settings), ("errors", errors), ("api", api), ("openapi", document)];
 
 /// On top of a page.

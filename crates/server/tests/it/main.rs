@@ -8,11 +8,14 @@
 )]
 
 mod access;
+mod bad_input;
 mod database;
 mod harness;
+mod invariants;
 mod look;
 mod races;
 mod reference;
 mod sessions;
 mod source;
 mod tidy;
+mod whole;

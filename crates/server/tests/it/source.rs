@@ -76,7 +76,7 @@ pub struct Source {
 impl Source {
     /// Every source of a crate, by the path of its folder `src`.
     pub fn of_crate(folder: &str) -> Vec<Self> {
-        let all = files(folder).into_iter().filter(|it| is_rust(it));
+        let all = files(folder).into_iter().filter(|it| has_ending(it, "rs"));
         all.map(|it| Self::new(it[folder.len()..].trim_start_matches('/'), &text(&it))).collect()
     }
 
@@ -112,8 +112,9 @@ impl Source {
     }
 }
 
-pub fn is_rust(path: &str) -> bool {
-    Path::new(path).extension().is_some_and(|it| it == "rs")
+/// Whether a file's name ends in a dot and `ending`.
+pub fn has_ending(path: &str, ending: &str) -> bool {
+    Path::new(path).extension().is_some_and(|it| it == ending)
 }
 
 fn tokens(text: &str) -> Vec<Token> {
