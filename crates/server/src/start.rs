@@ -18,7 +18,7 @@ use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::secret::Sealer;
 use crate::server::{Agenda, Background, Lease, Parts, Server};
-use crate::web::Outer;
+use crate::web::{self, Outer};
 use crate::{cluster, jobs, router, sessions};
 
 /// How many applications and sessions are kept in memory.
@@ -97,7 +97,8 @@ pub async fn build(
         }
     };
     let passwords = hashes::Pool::start(config.hashing).map_err(|it| it.to_string())?;
-    let ids: Vec<&'static str> = router::routes().iter().map(|it| it.id).collect();
+    let routes = router::routes();
+    let ids: Vec<&'static str> = routes.iter().map(|it| it.id).collect();
     let server = Server::new(Parts {
         clock: instruments.clock,
         random,
@@ -109,6 +110,7 @@ pub async fn build(
         limits: config.limits.clone(),
         public_url: public_url.to_owned(),
         new_app_profile: config.new_app_profile,
+        openapi: web::openapi::document(&routes).to_string().into(),
         metrics: Metrics::new(&ids),
         background: Background::default(),
         agenda: Agenda::new(lease.is_shared()),

@@ -18,6 +18,8 @@ mod look;
 mod passwords;
 mod profiles;
 mod races;
-
+mod reference;
 mod sessions;
+mod source;
+mod tidy;
 mod whole;
