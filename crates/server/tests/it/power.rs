@@ -49,7 +49,6 @@ mod linux {
     use http::Method;
     use serde_json::{Value, json};
     use server::apps::Apps;
-    use server::clock::Seconds;
     use server::ids::{AppId, Random};
     use server::secret::Token;
     use server::server::Server;
@@ -257,7 +256,6 @@ mod linux {
         crate::process::copy(dir, home.dir());
         let server =
             build(&home, Setup::default()).await.unwrap_or_else(|it| panic!("{told}: {it}"));
-        server::console::apps::clear_unfinished(&server, Seconds(0)).await.unwrap();
         invariants::assert_whole(&server.apps).await;
         if let Some(Answer::Made { app }) = answers[..told].first() {
             promised(&server, app, (&answers[..told], answers.get(told))).await;
