@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use http::Method;
 use serde_json::{Value, json};
-use server::clock::Seconds;
+use server::clock::{Clock, Seconds};
 use server::data::grow;
 use server::ids::Random;
 use server::schema::USERS;
@@ -153,10 +153,8 @@ async fn whole(home: &Home) {
 
 /// Nothing half made is left on the disk; where nodes share the data, when its time has come.
 async fn tidied(home: &Home) {
-    let setup = Setup::default();
-    let clock = setup.clock.clone();
-    let server = build(home, setup).await.unwrap();
-    clock.advance(Seconds(3600));
+    let clock = Clock::stopped_at(Clock::system().now() + Seconds(3600));
+    let server = build(home, Setup { clock, ..Setup::default() }).await.unwrap();
     server::start::run(&server).await.unwrap();
     let unfinished = || {
         server.apps.platform.data.read(|db| {

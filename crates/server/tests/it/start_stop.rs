@@ -163,6 +163,39 @@ async fn d_15_ready_means_that_it_can_serve_also_after_a_kill() {
     }
 }
 
+/// A measure, not a test: how long a start takes, empty and after a kill with many users.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measure; `USHER_TEST_USERS` says with how many users"]
+#[expect(clippy::print_stderr, reason = "figures, for who asks for them")]
+async fn d_15_measures_how_long_a_start_takes() {
+    let home = Home::empty().await;
+    let users = super::kill::number("USHER_TEST_USERS", 20_000);
+    let empty = Process::start(&home).started_in;
+    process::developer(&home);
+    let made = process::app(&home, "First", "compat");
+    let server = Process::start(&home);
+    let app = server.app(&made);
+    let guests = (0..16).map(|_| async {
+        for _ in 0..users / 16 {
+            app.guest().await;
+        }
+    });
+    futures_util::future::join_all(guests).await;
+    server.kill();
+    let start = Instant::now();
+    let server = Process::start(&home);
+    let listening = server.started_in;
+    let app = server.app(&made);
+    ready(app.clone()).await;
+    let serving = start.elapsed();
+    app.guest().await;
+    eprintln!(
+        "empty: {empty:.0?}; after kill -9 with {users} users: {listening:.0?}, ready {serving:.0?}, \
+         first write answered {:.0?}",
+        start.elapsed()
+    );
+}
+
 /// Asks until the server is ready; all that it has said.
 async fn ready(app: TestApp) -> Vec<(StatusCode, String)> {
     let (start, mut said) = (Instant::now(), Vec::new());
