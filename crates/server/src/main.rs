@@ -166,7 +166,7 @@ async fn serve(config: Config) -> Result<(), String> {
     tracing_subscriber::fmt().json().with_writer(std::io::stderr).init();
     start::check_key(&config)?;
     let hold = match config.database_url {
-        None => Some(start::hold(&config.data_dir)?),
+        None => Some(start::hold(&config.data_dir)?.ok_or_else(|| start::held(&config.data_dir))?),
         Some(_) => None,
     };
     let busy = |setting, address: &str, it: std::io::Error| {

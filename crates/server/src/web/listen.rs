@@ -11,7 +11,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -31,17 +31,8 @@ pub async fn serve(server: &Server, listener: TcpListener, outer: Arc<Outer>) {
     let graceful = GracefulShutdown::new();
     let cut = CancellationToken::new();
     let places = Arc::new(Semaphore::new(server.limits.connections));
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = server.background.stopping() => break,
-        };
-        let Ok((stream, peer)) = accepted else {
-            // Out of descriptors, most likely: others must end before the next can come.
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
-        };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+    let take = |stream: TcpStream, peer: SocketAddr| {
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { return };
         let _ = stream.set_nodelay(true);
         let outer = Arc::clone(&outer);
         let service = service_fn(move |request: http::Request<Incoming>| {
@@ -66,6 +57,27 @@ pub async fn serve(server: &Server, listener: TcpListener, outer: Arc<Outer>) {
             }
             drop(place);
         });
+    };
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = server.background.stopping() => break,
+        };
+        let Ok((stream, peer)) = accepted else {
+            // Out of descriptors, most likely: others must end before the next can come.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        take(stream, peer);
+    }
+    // What the kernel has taken for us is answered, too.
+    for _ in 0..1024 {
+        let Ok(Ok((stream, peer))) =
+            tokio::time::timeout(Duration::from_millis(1), listener.accept()).await
+        else {
+            break;
+        };
+        take(stream, peer);
     }
     drop(listener);
     let most = Duration::from_secs(server.limits.drain_seconds);

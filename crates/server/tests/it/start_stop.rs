@@ -268,9 +268,27 @@ async fn d_16_commands_work_without_a_server_and_beside_one() {
         assert!(refused.err.contains("application of this name"), "{}", refused.err);
         assert_eq!((refused.err.lines().count(), refused.out.as_str()), (1, ""), "{refused:?}");
     }
-    let after = process::app(&home, "after", "compat");
-    let server = Process::start(&home);
-    server.app(&after).user("ann@example.com").await;
+    // Several at once wait for each other, and for a server that is starting.
+    let at_once = |name: &'static str| {
+        let words = ["app", "create", "--name", name, "--profile", "compat", "--json"];
+        let command = usher_at(&home, &words);
+        std::thread::spawn(move || run(command, ""))
+    };
+    let some = ["a", "b", "c", "d"].map(at_once);
+    let made = some.map(|it| it.join().unwrap());
+    let more = ["e", "f", "g", "h"].map(at_once);
+    let server = loop {
+        // A command may have the data at this very moment.
+        match Process::of(usher_at(&home, &["serve", "--listen", "127.0.0.1:0"])) {
+            Ok(server) => break server,
+            Err(refused) => assert!(refused.err.contains("another usher"), "{refused:?}"),
+        }
+    };
+    for made in made.into_iter().chain(more.map(|it| it.join().unwrap())) {
+        assert!(made.status.success(), "{made:?}");
+        let made = serde_json::from_str(&made.out).unwrap();
+        server.app(&made).user("ann@example.com").await;
+    }
 }
 
 #[tokio::test]
