@@ -363,13 +363,15 @@ impl Call {
 
     /// Sends it.
     pub async fn send(self) -> Reply {
-        let mut request = Request::builder().method(self.method).uri(&self.url);
+        let mut request = Request::builder().method(&self.method).uri(&self.url);
         request.headers_mut().unwrap().extend(self.headers);
         let request = request.body(Full::new(self.body)).unwrap();
         let response = self.pool.request(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
-        Reply { status: parts.status, headers: parts.headers, body }
+        let reply = Reply { status: parts.status, headers: parts.headers, body };
+        super::reference::is_as_told(&self.method, &self.url, &reply);
+        reply
     }
 }
 
