@@ -10,11 +10,14 @@
 mod access;
 mod bad_input;
 mod database;
+#[cfg(target_os = "linux")]
+mod disk;
 mod harness;
 mod identities;
 mod invariants;
 mod job_simulation;
 mod kill;
+mod load;
 mod logs;
 mod look;
 mod mistakes;

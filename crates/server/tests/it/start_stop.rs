@@ -169,7 +169,7 @@ async fn d_15_ready_means_that_it_can_serve_also_after_a_kill() {
 #[expect(clippy::print_stderr, reason = "figures, for who asks for them")]
 async fn d_15_measures_how_long_a_start_takes() {
     let home = Home::empty().await;
-    let users = super::kill::number("USHER_TEST_USERS", 20_000);
+    let users = super::load::number("USHER_TEST_USERS", 20_000);
     let empty = Process::start(&home).started_in;
     process::developer(&home);
     let made = process::app(&home, "First", "compat");
