@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use super::database::Home;
 use super::harness::{Call, Reply, Setup, TestApp, TestServer, build, text};
 use super::invariants;
-use super::load::{Client, Dice, number};
+use super::load::{Client, Dice, acknowledged, number};
 use super::process::{self, DEVELOPER, Process, copy};
 
 const KILLS: u64 = 50;
@@ -256,8 +256,8 @@ impl Developer {
     async fn change_timeout(&mut self, app: &TestApp) -> bool {
         let wanted = self.timeout + 1;
         let body = json!({ "sessionTimeout": wanted });
-        let reply = self.about(app, Method::POST, "/userlogin").body(body).try_send().await;
-        let Ok(reply) = reply else {
+        let call = self.about(app, Method::POST, "/userlogin").body(body);
+        let Some(reply) = acknowledged(call).await else {
             self.doubt_timeout = Some(wanted);
             return false;
         };
@@ -273,7 +273,7 @@ impl Developer {
         let name = format!("app {}", self.count);
         let body = json!({ "appName": name });
         let call = self.console(app, Method::POST, "/applications").body(body);
-        let Ok(reply) = call.try_send().await else {
+        let Some(reply) = acknowledged(call).await else {
             self.doubt_app = Some(AppDoubt::Made(name));
             return false;
         };
@@ -286,7 +286,7 @@ impl Developer {
         let Some((name, id)) = self.apps.pop() else { return true };
         let path = format!("/{id}/console/application");
         let call = app.outside(Method::DELETE, &path).header("auth-key", &self.key);
-        let Ok(reply) = call.try_send().await else {
+        let Some(reply) = acknowledged(call).await else {
             self.doubt_app = Some(AppDoubt::Removed(name, id));
             return false;
         };

@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::{Value, json};
 use server::ids::Random;
 
-use super::harness::{Call, HORSE, TestApp, text};
+use super::harness::{Call, HORSE, Reply, TestApp, text};
 
 /// A number from the environment.
 pub fn number(name: &str, usual: u64) -> u64 {
@@ -102,12 +102,16 @@ impl Client {
 
     /// The answer to a write. Without one, `doubt` is what remains to be found out.
     async fn ask(&mut self, call: Call, doubt: Doubt) -> Option<Value> {
-        if let Ok(reply) = call.try_send().await {
-            self.done += 1;
-            return Some(reply.ok());
+        match acknowledged(call).await {
+            Some(reply) => {
+                self.done += 1;
+                Some(reply.ok())
+            }
+            None => {
+                self.doubt = Some(doubt);
+                None
+            }
         }
-        self.doubt = Some(doubt);
-        None
     }
 
     fn name(&mut self) -> String {
@@ -269,6 +273,11 @@ impl Client {
             reply.ok();
         }
     }
+}
+
+/// The answer to a write, if there is a whole one. A 503 acknowledges nothing.
+pub async fn acknowledged(call: Call) -> Option<Reply> {
+    call.try_send().await.ok().filter(|it| it.status != 503)
 }
 
 fn registration(app: &TestApp, email: &str, extra: Option<&(String, String)>) -> Call {
