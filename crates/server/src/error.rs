@@ -122,6 +122,10 @@ refusals! {
     bad_path: BAD_REQUEST, 20009, "The path or query is not valid percent-encoded UTF-8, or contains a control character";
     /// A path or query over the limit.
     uri_too_long: URI_TOO_LONG, 20010, "The address is too long";
+    /// A head or a body that the client sends too slowly.
+    client_too_slow: REQUEST_TIMEOUT, 20030, "The request did not arrive in time. Send it again";
+    /// A request whose host is missing, odd or given twice, or that says two things at once.
+    bad_head: BAD_REQUEST, 20031, "The head of the request is not valid HTTP/1.1: exactly one Host, and one that the target agrees with";
     /// A set-up link that is unknown, used or too old.
     no_such_setup: NOT_FOUND, 20011, "This set-up link is used, too old or wrong. Restart the server for a new one while there is no developer yet";
     /// A second developer with the same address.
@@ -254,6 +258,15 @@ impl Error {
         let message = "The server has no disk space left for writing. Tell the operator";
         let status = StatusCode::INSUFFICIENT_STORAGE;
         Self { retry_after: Some(10), ..Self::client(status, 20015, message) }
+    }
+
+    /// Whether the connection cannot be used for another request: what is left of this one has not
+    /// been read, or cannot be told from the next (RFC 9112 section 9.3).
+    pub fn ends_connection(&self) -> bool {
+        matches!(
+            self.status,
+            StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::URI_TOO_LONG
+        ) || matches!(self.code, 20006 | 20007 | 20031)
     }
 
     /// The body that goes over the wire, with the id of the request where it helps the operator.

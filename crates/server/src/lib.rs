@@ -22,6 +22,7 @@ pub mod password;
 pub mod roles;
 pub mod router;
 pub mod schema;
+pub mod scrape;
 pub mod secret;
 pub mod server;
 pub mod sessions;

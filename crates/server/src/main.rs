@@ -140,6 +140,11 @@ async fn run(command: Command) -> Result<(), String> {
 
 async fn serve(config: Config) -> Result<(), String> {
     tracing_subscriber::fmt().json().with_writer(std::io::stderr).init();
+    std::panic::set_hook(Box::new(|panic| {
+        // Where, not what: the words of a panic may hold what somebody has sent.
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "a panic; whoever asked gets an error, and the server goes on");
+    }));
     let hold = match config.database_url {
         None => Some(start::hold(&config.data_dir)?),
         Some(_) => None,
@@ -152,7 +157,7 @@ async fn serve(config: Config) -> Result<(), String> {
     let outer = start::run(&server).await.map_err(|it| it.to_string())?;
     server::control::listen(&server, &config)?;
     if let Some(address) = &config.metrics_listen {
-        server::control::serve_metrics(&server, address).await?;
+        server::scrape::serve(&server, address).await?;
     }
     announce(&server, &own).await?;
     let stopping = server.clone();

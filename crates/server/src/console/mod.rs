@@ -12,7 +12,8 @@ pub fn routes() -> Vec<Route> {
     let all = (Access::Anybody, Token::Ignored);
     let developer = (Access::Developer, Token::Ignored);
     let member = (Access::Member, Token::Ignored);
-    vec![
+    let mut routes = domain_routes();
+    routes.extend([
         post(
             ("consoleLogin", "/console/home/login", "Logs a developer in"),
             all,
@@ -45,21 +46,6 @@ pub fn routes() -> Vec<Route> {
             ("regenerateKey", "/apikey/{id}/regenerate", "Gives an API key a new secret"),
             member,
             apps::regenerate,
-        ),
-        get(
-            ("listDomains", "/settings/custom-domain", "Lists the application's domains"),
-            member,
-            apps::domains,
-        ),
-        post(
-            ("createDomain", "/settings/custom-domain", "Maps a domain"),
-            member,
-            apps::create_domain,
-        ),
-        delete(
-            ("deleteDomain", "/settings/custom-domain/{id}", "Removes a domain"),
-            member,
-            apps::delete_domain,
         ),
         get(
             ("registrationSettings", "/userregistration", "Shows who may register"),
@@ -105,6 +91,37 @@ pub fn routes() -> Vec<Route> {
             ("setUp", "/setup/{secret}", "Makes the first developer and application"),
             all,
             setup::submit,
+        ),
+    ]);
+    routes
+}
+
+fn domain_routes() -> Vec<Route> {
+    let member = (Access::Member, Token::Ignored);
+    vec![
+        get(
+            ("listDomains", "/settings/custom-domain", "Lists the application's domains"),
+            member,
+            apps::domains,
+        ),
+        post(
+            ("createDomain", "/settings/custom-domain", "Maps a domain"),
+            member,
+            apps::create_domain,
+        ),
+        put(
+            (
+                "updateDomain",
+                "/settings/custom-domain/{id}",
+                "Gives a domain another name or API key",
+            ),
+            member,
+            apps::update_domain,
+        ),
+        delete(
+            ("deleteDomain", "/settings/custom-domain/{id}", "Removes a domain"),
+            member,
+            apps::delete_domain,
         ),
     ]
 }

@@ -3,10 +3,14 @@
 pub mod address;
 mod answer;
 mod caller;
+mod cors;
+pub mod host;
 mod input;
 pub mod listen;
 mod outer;
+mod places;
 mod routes;
+mod stream;
 
 pub use answer::{Answer, Reply};
 pub use axum::extract::State;
