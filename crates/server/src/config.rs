@@ -79,6 +79,9 @@ pub struct Options {
     /// Passwords hashed at once; by default one for each core.
     #[arg(long)]
     pub hash_threads: Option<usize>,
+    /// Seconds that a password may wait to be hashed; longer waits are refused; by default 5.
+    #[arg(long)]
+    pub hash_wait_seconds: Option<u64>,
 }
 
 /// How much a request may ask for.
@@ -181,6 +184,7 @@ const NUMBERS: &[&str] = &[
     "argon2-memory-kib",
     "argon2-iterations",
     "hash-threads",
+    "hash-wait-seconds",
 ];
 
 fn has_password(url: &str) -> bool {
@@ -210,6 +214,7 @@ fn over(top: Options, below: Options) -> Options {
         argon2_memory_kib: top.argon2_memory_kib.or(below.argon2_memory_kib),
         argon2_iterations: top.argon2_iterations.or(below.argon2_iterations),
         hash_threads: top.hash_threads.or(below.hash_threads),
+        hash_wait_seconds: top.hash_wait_seconds.or(below.hash_wait_seconds),
     }
 }
 
@@ -246,6 +251,7 @@ fn check(options: Options) -> Result<Config, String> {
     params.check().map_err(|it| it.to_string())?;
     let usual = hashes::PoolOptions::default();
     let threads = options.hash_threads.unwrap_or(usual.threads);
+    let max_wait = options.hash_wait_seconds.map_or(usual.max_wait, Duration::from_secs);
     let public_url = options.public_url.map(|it| it.trim_end_matches('/').to_owned());
     if public_url.as_deref().is_some_and(|it| !it.starts_with("http")) {
         return Err("public-url must begin with http:// or https://".to_owned());
@@ -272,7 +278,7 @@ fn check(options: Options) -> Result<Config, String> {
             drain_seconds: options.drain_seconds.unwrap_or(10),
             proxies,
         },
-        hashing: hashes::PoolOptions { threads, params, ..usual },
+        hashing: hashes::PoolOptions { threads, params, max_wait },
     })
 }
 

@@ -125,7 +125,7 @@ pub async fn run(server: &Server) -> Result<Arc<Outer>> {
     } else {
         clear_unfinished(server).await?;
     }
-    server.background.run(sessions::keep_flushing(server.clone()));
+    server.background.run_to_end(sessions::keep_flushing(server.clone()));
     Ok(Arc::new(Outer::new(server, &router::routes())))
 }
 

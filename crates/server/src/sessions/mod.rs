@@ -246,10 +246,14 @@ pub async fn flush(server: &Server, until: Millis) {
     }
 }
 
-/// Writes due uses every half second until the server stops.
+/// Writes due uses every half second until the server stops. A writing that has begun is finished:
+/// uses that were taken out of memory would be lost with it.
 pub async fn keep_flushing(server: Server) {
-    loop {
-        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    while !server.background.is_stopping() {
+        tokio::select! {
+            () = server.background.stopping() => {}
+            () = tokio::time::sleep(std::time::Duration::from_millis(500)) => {}
+        }
         flush(&server, server.clock.now()).await;
     }
 }

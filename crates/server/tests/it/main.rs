@@ -7,4 +7,9 @@
     reason = "a test may panic, and its name says what it is"
 )]
 
+mod access;
+mod database;
 mod harness;
+mod look;
+mod races;
+mod sessions;
