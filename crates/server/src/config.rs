@@ -64,6 +64,10 @@ pub struct Options {
     /// Seconds in which a client must have sent the head of a request it has begun; by default 10.
     #[arg(long)]
     pub header_seconds: Option<u64>,
+    /// Seconds that a body may take before its pace counts: from then on a KiB a second, on average.
+    /// By default 10.
+    #[arg(long)]
+    pub body_seconds: Option<u64>,
     /// Seconds for which a connection may stay open without a request; by default 75.
     #[arg(long)]
     pub idle_seconds: Option<u64>,
@@ -179,6 +183,7 @@ const NUMBERS: &[&str] = &[
     "connections",
     "connections-per-source",
     "header-seconds",
+    "body-seconds",
     "idle-seconds",
     "drain-seconds",
     "argon2-memory-kib",
@@ -209,6 +214,7 @@ fn over(top: Options, below: Options) -> Options {
         connections: top.connections.or(below.connections),
         connections_per_source: top.connections_per_source.or(below.connections_per_source),
         header_seconds: top.header_seconds.or(below.header_seconds),
+        body_seconds: top.body_seconds.or(below.body_seconds),
         idle_seconds: top.idle_seconds.or(below.idle_seconds),
         drain_seconds: top.drain_seconds.or(below.drain_seconds),
         argon2_memory_kib: top.argon2_memory_kib.or(below.argon2_memory_kib),
@@ -273,7 +279,7 @@ fn check(options: Options) -> Result<Config, String> {
             connections_per_source: options.connections_per_source.unwrap_or(1000),
             head_time: Duration::from_secs(options.header_seconds.unwrap_or(10)),
             idle_time: Duration::from_secs(options.idle_seconds.unwrap_or(75)),
-            body_time: Duration::from_secs(10),
+            body_time: Duration::from_secs(options.body_seconds.unwrap_or(10)),
             body_pace: 1024,
             drain_seconds: options.drain_seconds.unwrap_or(10),
             proxies,

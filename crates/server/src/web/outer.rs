@@ -128,7 +128,7 @@ impl Outer {
         let mut fresh = trimmed.to_owned();
         let segments: Vec<&str> = trimmed.split('/').skip(1).collect();
         let mut found = None;
-        if segments[0] == "api" {
+        if segments.first() == Some(&"api") {
             seen.readers = Readers::Any;
             found = self.by_host(host.as_deref()).await?;
             fresh = format!("/~/~{}", &trimmed["/api".len()..]);
