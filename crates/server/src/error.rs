@@ -29,6 +29,10 @@ pub struct Error {
     pub cause: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
+#[derive(Debug, thiserror::Error)]
+#[error("a handler panicked")]
+struct Panicked;
+
 /// `constructors!` writes one constructor per line: documentation, name, status, code, words. The
 /// list of all of them is [`REFERENCE`].
 macro_rules! refusals {
@@ -151,6 +155,18 @@ impl Error {
         let message = "Internal error. Give the operator the requestId of this answer";
         let status = StatusCode::INTERNAL_SERVER_ERROR;
         Self { cause: Some(cause.into()), ..Self::client(status, 20000, message) }
+    }
+
+    /// 500: a panic that was caught (ASVS 5.0, 16.5.4).
+    pub fn panicked() -> Self {
+        Self::internal(Panicked)
+    }
+
+    /// Whether a panic is behind it, in a handler or in a unit of work.
+    pub fn is_panic(&self) -> bool {
+        let Some(cause) = &self.cause else { return false };
+        let stored = cause.downcast_ref::<engine::Error>();
+        cause.is::<Panicked>() || matches!(stored, Some(engine::Error::Panicked))
     }
 
     /// 503: the server has more to do than it can in time, or its database is away.

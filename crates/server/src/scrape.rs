@@ -1,6 +1,6 @@
 //! What `/metrics` shows, on a listener of its own: how much of everything there is.
 
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use tokio::net::TcpListener;
 
 use crate::metrics::{Kind, Text};
@@ -18,9 +18,13 @@ pub async fn serve(server: &Server, address: &str) -> Result<(), String> {
 pub fn serve_on(server: &Server, listener: TcpListener) {
     let keep = server.clone();
     let metrics = move || {
-        let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+        let headers = [
+            (CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"),
+            (CACHE_CONTROL, "no-store"),
+            (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        ];
         let text = text(&keep);
-        async move { ([(CONTENT_TYPE, kind)], text) }
+        async move { (headers, text) }
     };
     let router = axum::Router::new().route("/metrics", axum::routing::get(metrics));
     server.background.run(async move {

@@ -27,7 +27,7 @@ use super::stream::{Busy, End, Timed, Times};
 use crate::error::Error;
 use crate::server::Server;
 
-/// Bytes of all headers of a request together, and how many there may be.
+/// Bytes of a request's head, and how many headers there may be in it.
 const HEAD_BYTES: usize = 64 << 10;
 const HEADERS: usize = 100;
 /// How long, and for how many bytes, a connection that is being closed is still read: a client that
@@ -110,6 +110,7 @@ async fn hold(server: &Server, stream: TcpStream, peer: SocketAddr, outer: Arc<O
         // The stream has a clock of its own, which tells a slow head from an idle connection.
         .header_read_timeout(None)
         .max_headers(HEADERS)
+        .max_header_size(HEAD_BYTES)
         .max_buf_size(HEAD_BYTES)
         .serve_connection(TokioIo::new(stream), service);
     let mut stopping = pin!(server.background.stopping());

@@ -111,7 +111,7 @@ impl Outer {
     /// Refuses what no route may see, brings the path into its one form, and finds out whose it is.
     async fn prepare(&self, request: &mut Request<Body>, seen: &mut Seen) -> Result<()> {
         let host = named_host(request)?;
-        if [Method::TRACE, Method::CONNECT].contains(request.method()) {
+        if request.method() == Method::CONNECT {
             return Err(Error::no_such_method());
         }
         let uri = request.uri();
@@ -175,10 +175,7 @@ impl Outer {
         let mut response = match tokio::time::timeout_at(seen.start + limit, answer).await {
             Ok(Ok(Ok(response))) => response,
             Ok(Ok(Err(never))) => match never {},
-            Ok(Err(_)) => {
-                self.server.metrics.panics.add();
-                Error::internal("a handler panicked").into_response()
-            }
+            Ok(Err(_)) => Error::panicked().into_response(),
             Err(_) => Error::too_slow().into_response(),
         };
         if seen.method == Method::OPTIONS && response.status() == StatusCode::METHOD_NOT_ALLOWED {
@@ -196,6 +193,9 @@ impl Outer {
         if let Some(error) = response.extensions_mut().remove::<Arc<Error>>() {
             if error.status.is_server_error() {
                 tracing::error!(request = %seen.asked.id, error = %error, "a request failed");
+                if error.is_panic() {
+                    self.server.metrics.panics.add();
+                }
             }
             ends |= error.ends_connection();
             let body = error.body(&seen.asked.id).to_string();

@@ -9,7 +9,13 @@
 
 mod access;
 mod database;
+mod domains;
+mod framing;
 mod harness;
+mod http;
+mod limits;
 mod look;
+mod metrics;
 mod races;
 mod sessions;
+mod wire;
