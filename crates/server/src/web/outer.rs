@@ -189,7 +189,8 @@ impl Outer {
 
     fn finish(&self, mut response: Response, seen: &Seen) -> Response {
         let route = response.extensions().get::<RouteNumber>().map_or(0, |it| it.0);
-        let mut ends = self.server.background.is_stopping();
+        // What follows a tunnel that was refused may be meant for the other end of it.
+        let mut ends = self.server.background.is_stopping() || seen.method == Method::CONNECT;
         if let Some(error) = response.extensions_mut().remove::<Arc<Error>>() {
             if error.status.is_server_error() {
                 tracing::error!(request = %seen.asked.id, error = %error, "a request failed");
