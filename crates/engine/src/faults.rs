@@ -50,6 +50,11 @@ impl Faults {
         self.left.store(i64::from(n), Ordering::SeqCst);
     }
 
+    /// Whether the statement that is to fail has yet to come.
+    pub fn is_armed(&self) -> bool {
+        self.left.load(Ordering::SeqCst) > 0
+    }
+
     /// How many statements there have been.
     pub fn statements(&self) -> u64 {
         self.total.load(Ordering::SeqCst)

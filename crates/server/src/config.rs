@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::address::TrustedProxies;
 use crate::settings::Profile;
-use crate::web::address::TrustedProxies;
 
 /// What can be set, each by `--name`, `USHER_NAME` or `name` in the file.
-#[derive(Clone, Debug, Default, Deserialize, clap::Args)]
+/// It has no `Debug`: there are secrets in it.
+#[derive(Clone, Default, Deserialize, clap::Args)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Options {
     /// Where the API listens; by default 127.0.0.1:9000.
@@ -42,7 +43,7 @@ pub struct Options {
     /// when it is not set; needed with PostgreSQL.
     #[arg(long)]
     pub master_key_file: Option<PathBuf>,
-    /// The key itself.
+    /// The key itself: [`NO_FLAG`].
     #[arg(skip)]
     pub master_key: Option<String>,
     /// Proxies whose X-Forwarded-For header is believed, with commas between.
@@ -87,6 +88,10 @@ pub struct Options {
     #[arg(long)]
     pub hash_wait_seconds: Option<u64>,
 }
+
+/// Settings without a flag, because others see the command line: names, and what they mean.
+pub const NO_FLAG: &[(&str, &str)] =
+    &[("master-key", "The master key itself, 32 bytes in Base64, in place of a file")];
 
 /// How much a request may ask for.
 #[derive(Clone, Debug)]
@@ -177,7 +182,7 @@ pub fn read(
 }
 
 /// Settings that are numbers: the environment has only texts.
-const NUMBERS: &[&str] = &[
+pub const NUMBERS: &[&str] = &[
     "body-bytes",
     "request-seconds",
     "connections",
@@ -312,6 +317,29 @@ mod tests {
             let text = read_env(&pairs).err().unwrap_or_default();
             assert!(text.contains(part) && !text.contains('\n'), "{pairs:?}: {text}");
         }
+    }
+
+    #[test]
+    fn every_setting_has_a_flag_with_a_text_or_is_named_without_one() {
+        use clap::Args as _;
+        let command = Options::augment_args(clap::Command::new("usher"));
+        let mut named: Vec<String> = Vec::new();
+        for flag in command.get_arguments() {
+            let name = flag.get_long().unwrap_or_default();
+            let help = flag.get_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.len() > 10, "--{name} says what it is for");
+            let number = help.contains("bytes") || help.starts_with("Seconds");
+            assert!(!number || NUMBERS.contains(&name) || name.ends_with("file"), "--{name}");
+            named.push(name.to_owned());
+        }
+        named.extend(NO_FLAG.iter().map(|it| it.0.to_owned()));
+        // The file's reader lists what it knows when it meets what it does not.
+        let complaint = read_env(&[("USHER_NO_SUCH_THING", "x")]).err().unwrap();
+        let known: Vec<&str> = complaint.split('`').skip(3).step_by(2).collect();
+        assert!(known.len() > 15, "{complaint}");
+        assert!(NUMBERS.iter().all(|it| known.contains(it)));
+        assert_eq!(named.iter().filter(|it| !known.contains(&it.as_str())).count(), 0, "{named:?}");
+        assert_eq!(known.iter().filter(|it| !named.iter().any(|n| n == *it)).count(), 0);
     }
 
     #[test]

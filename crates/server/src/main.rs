@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 use serde_json::json;
 use server::config::{self, Config, Options};
 use server::console::setup;
-use server::health;
+use server::reference;
 use server::server::Server;
 use server::settings::Profile;
 use server::start::{self, Instruments};
@@ -46,7 +46,7 @@ enum Command {
     },
     /// Prints reference documents.
     Reference {
-        /// `openapi`.
+        /// settings, errors, api or openapi.
         what: String,
     },
 }
@@ -129,12 +129,14 @@ async fn run(command: Command) -> Result<(), String> {
             println!("{}", server::control::ask(&config, request).await?);
             Ok(())
         }
-        Command::Reference { what } if what == "openapi" => {
-            let text = serde_json::to_string_pretty(&health::document());
-            println!("{}", text.map_err(|it| it.to_string())?);
+        Command::Reference { what } => {
+            let page = reference::PAGES.iter().find(|it| it.0 == what);
+            let names = || reference::PAGES.map(|it| it.0).join(", ");
+            let page =
+                page.ok_or_else(|| format!("there is no reference of {what}: {}", names()))?;
+            println!("{}", page.1().trim_end());
             Ok(())
         }
-        Command::Reference { what } => Err(format!("there is no reference of {what}: openapi")),
     }
 }
 

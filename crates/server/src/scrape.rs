@@ -3,6 +3,7 @@
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use tokio::net::TcpListener;
 
+use crate::clock::Millis;
 use crate::metrics::{Kind, Text};
 use crate::server::Server;
 
@@ -41,8 +42,7 @@ pub fn text(server: &Server) -> String {
     storage(server, &mut out);
     hashing(server, &mut out);
     cluster(server, &mut out);
-    // Jobs and outbox: their counts stand in the databases of the applications, so what runs the
-    // jobs keeps them in `server.metrics`, and they are shown here.
+    jobs(server, &mut out);
     out.finish()
 }
 
@@ -160,6 +160,27 @@ fn hashing(server: &Server, out: &mut Text) {
         "Passwords not hashed because whoever asked had gone.",
         stats.skipped,
     );
+}
+
+/// As counted some seconds ago: the rows lie in the databases of the applications.
+fn jobs(server: &Server, out: &mut Text) {
+    let (tally, now) = (server.agenda.tally(), server.clock.now());
+    let age = |since: Option<Millis>| since.map_or(0.0, |it| seconds((now.0 - it.0).max(0)));
+    let both = [
+        ("job", (tally.jobs, tally.jobs_failed), age(tally.oldest_job)),
+        ("delivery", (tally.deliveries, tally.deliveries_failed), age(tally.oldest_delivery)),
+    ];
+    let help = "Jobs, and deliveries of the outbox, that wait or run, and that were given up.";
+    out.family("usher_jobs", Kind::Gauge, help);
+    for (kind, (waiting, failed), _) in both {
+        out.value("", &[("kind", kind), ("state", "waiting")], waiting);
+        out.value("", &[("kind", kind), ("state", "failed")], failed);
+    }
+    let help = "For how long the oldest waiting job or delivery has been due.";
+    out.family("usher_jobs_oldest_seconds", Kind::Gauge, help);
+    for (kind, _, age) in both {
+        out.value("", &[("kind", kind)], age);
+    }
 }
 
 /// Beside an embedded database there are no other nodes, and nothing of this.

@@ -11,15 +11,15 @@ use engine::{Cell, Hooks};
 use crate::apps::Apps;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::console::apps::clear_unfinished;
+use crate::console::apps;
 use crate::error::Result;
 use crate::ids::Random;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::secret::Sealer;
-use crate::server::{Background, Lease, Parts, Server};
-use crate::web::Outer;
-use crate::{cluster, router, sessions};
+use crate::server::{Agenda, Background, Lease, Parts, Server};
+use crate::web::{self, Outer};
+use crate::{cluster, jobs, router, sessions};
 
 /// How many applications and sessions are kept in memory.
 const APPS: usize = 1000;
@@ -97,7 +97,8 @@ pub async fn build(
         }
     };
     let passwords = hashes::Pool::start(config.hashing).map_err(|it| it.to_string())?;
-    let ids: Vec<&'static str> = router::routes().iter().map(|it| it.id).collect();
+    let routes = router::routes();
+    let ids: Vec<&'static str> = routes.iter().map(|it| it.id).collect();
     let server = Server::new(Parts {
         clock: instruments.clock,
         random,
@@ -109,8 +110,10 @@ pub async fn build(
         limits: config.limits.clone(),
         public_url: public_url.to_owned(),
         new_app_profile: config.new_app_profile,
+        openapi: web::openapi::document(&routes).to_string().into(),
         metrics: Metrics::new(&ids),
         background: Background::default(),
+        agenda: Agenda::new(lease.is_shared()),
         lease,
     });
     server.apps.start().await.map_err(|it| format!("the database cannot be used: {it}"))?;
@@ -123,13 +126,15 @@ pub async fn run(server: &Server) -> Result<Arc<Outer>> {
         let poller = server.cell.poller();
         server.background.run(cluster::keep_polling(server.clone(), poller));
     } else {
-        clear_unfinished(server).await?;
+        apps::clear_at_once(server).await?;
     }
+    jobs::start(server, router::jobs(), router::sinks()).await?;
     server.background.run_to_end(sessions::keep_flushing(server.clone()));
     Ok(Arc::new(Outer::new(server, &router::routes())))
 }
 
-/// Stops what runs beside the requests, writes what is in memory, and closes the database.
+/// Stops what runs beside the requests, gives back the jobs that are not done, writes what is in
+/// memory, and closes the database.
 pub async fn stop(server: &Server) {
     server.background.stop().await;
     sessions::flush(server, crate::clock::Millis(i64::MAX)).await;

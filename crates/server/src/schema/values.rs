@@ -35,7 +35,11 @@ pub fn to_stored(column: &Column, value: &Value) -> Result<Stored> {
         (Kind::Int, Value::Number(number)) => Stored::Int(whole(number).ok_or_else(wrong)?),
         (Kind::Int, Value::String(text)) => {
             let number = text.trim().parse::<i64>().map_err(|_| wrong())?;
-            Stored::Int(Some(number).filter(|it| it.abs() <= MOST).ok_or_else(wrong)?)
+            Stored::Int(
+                Some(number)
+                    .filter(|it| it.unsigned_abs() <= MOST.unsigned_abs())
+                    .ok_or_else(wrong)?,
+            )
         }
         (Kind::Double, Value::Number(number)) => Stored::Real(number.as_f64().ok_or_else(wrong)?),
         (Kind::Double, Value::String(text)) => {
@@ -73,7 +77,7 @@ fn whole(number: &serde_json::Number) -> Option<i64> {
     )]
     let from_real = |it: f64| (it.fract() == 0.0 && it.abs() <= MOST as f64).then_some(it as i64);
     let whole = number.as_i64().or_else(|| number.as_f64().and_then(from_real));
-    whole.filter(|it| it.abs() <= MOST)
+    whole.filter(|it| it.unsigned_abs() <= MOST.unsigned_abs())
 }
 
 /// Milliseconds from a number, a decimal text or an ISO 8601 text (without an offset: UTC).
@@ -170,6 +174,7 @@ mod tests {
             (Kind::Int, json!(3.5), None),
             (Kind::Int, json!("42"), Some("42")),
             (Kind::Int, big, None),
+            (Kind::Int, json!("-9223372036854775808"), None),
             (Kind::Int, json!(true), None),
             (Kind::Double, json!(3), Some("3")),
             (Kind::Double, json!(0.5), Some("0.5")),

@@ -1,15 +1,16 @@
 //! What a handler may ask for and answer with: the only module that knows axum well.
 
-pub mod address;
 mod answer;
 mod caller;
 mod cors;
 pub mod host;
 mod input;
 pub mod listen;
+pub mod openapi;
 mod outer;
 mod places;
 mod routes;
+pub mod shape;
 mod stream;
 
 pub use answer::{Answer, Reply};

@@ -16,13 +16,13 @@ use http::{Method, Request, StatusCode, Uri, Version};
 use tokio::time::Instant;
 use tower::ServiceExt as _;
 
-use super::address;
 use super::answer::STANDING;
 use super::caller::Asked;
 use super::cors::{Page, Readers};
 use super::host;
 use super::input::Due;
 use super::routes::{self, Route, RouteNumber};
+use crate::address;
 use crate::apps::App;
 use crate::error::{Error, Result};
 use crate::secret::Token;

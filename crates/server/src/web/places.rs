@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::address::{self, Group, TrustedProxies};
+use crate::address::{self, Group, TrustedProxies};
 use crate::config::Limits;
 use crate::metrics::Metrics;
 use crate::server::Server;

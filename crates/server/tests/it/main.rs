@@ -8,14 +8,24 @@
 )]
 
 mod access;
+mod bad_input;
 mod database;
 mod domains;
 mod framing;
 mod harness;
 mod http;
+mod identities;
+mod invariants;
+mod job_simulation;
 mod limits;
 mod look;
 mod metrics;
+mod passwords;
+mod profiles;
 mod races;
+mod reference;
 mod sessions;
+mod source;
+mod tidy;
+mod whole;
 mod wire;
