@@ -44,6 +44,12 @@ impl Lifetime {
     /// Sessions of the Console end after 30 minutes idle and 12 hours in all (ASVS 5.0, 7.3.1).
     pub const CONSOLE: Self = Self { idle: Seconds(30 * 60), age: Some(Seconds(12 * 3600)) };
 
+    /// That of an application's sessions.
+    pub fn of(profile: Profile, settings: &Settings) -> Self {
+        let age = (profile == Profile::Standard).then_some(SESSION_AGE);
+        Self { idle: settings.session_timeout(), age }
+    }
+
     /// How far `last_seen` in the database may be behind the truth: a tenth of the time-out, from
     /// one second to one minute. A session ends at the earliest one time-out after its last use,
     /// and at the latest this much later.
@@ -101,8 +107,7 @@ impl App {
 
     /// How long its sessions live.
     pub fn lifetime(&self) -> Lifetime {
-        let age = (self.profile == Profile::Standard).then_some(SESSION_AGE);
-        Lifetime { idle: self.settings.session_timeout(), age }
+        Lifetime::of(self.profile, &self.settings)
     }
 }
 
@@ -165,6 +170,18 @@ impl Apps {
         self.cache.remove(id);
     }
 
+    /// Takes over a newer description of an application's tables, into whatever is kept of the
+    /// application by now: that need not be what the request that made it has in hand. Call it
+    /// after the commit, before the answer.
+    pub fn set_schema(&self, id: &AppId, schema: &Arc<Schema>) {
+        let mut forgotten = self.forgotten();
+        // A loading that has begun may have read the description before.
+        *forgotten += 1;
+        if let Some(app) = self.cache.get(id) {
+            app.set_schema(schema);
+        }
+    }
+
     /// Forgets all applications.
     pub fn forget_all(&self) {
         let mut forgotten = self.forgotten();
@@ -180,6 +197,16 @@ impl Apps {
     /// The rows of an application that may not be active, for making and removing it.
     pub fn data(&self, id: &AppId) -> Database {
         self.cell.database(Self::scope(id))
+    }
+
+    /// The rows of an application, brought up to this version. Asking costs a read; only what was
+    /// written by an earlier version costs a write. Fails if a newer version has been there.
+    pub async fn ready(&self, id: &AppId) -> Result<Database> {
+        let data = self.data(id);
+        if !data.read(|db| migrate::is_current(db, Part::Sys)).await? {
+            data.write(|tx| migrate::bring_up(tx, Part::Sys)).await?;
+        }
+        Ok(data)
     }
 
     /// Makes the place for an application's rows. Repeatable.
@@ -216,9 +243,7 @@ impl Apps {
         if app.state != State::Active {
             return Ok(None);
         }
-        let data = self.data(&id);
-        // A file of an earlier version is brought up when it is opened; a newer one is refused.
-        data.write(|tx| migrate::bring_up(tx, Part::Sys)).await?;
+        let data = self.ready(&id).await?;
         let read = data.read(|db| {
             let settings = store::settings::current(db)?.map(|it| it.1);
             Ok::<_, crate::error::Error>((settings, store::schema::load(db)?))

@@ -15,6 +15,7 @@ pub mod error;
 pub mod events;
 pub mod health;
 pub mod ids;
+pub mod jobs;
 pub mod json;
 pub mod live;
 pub mod login;

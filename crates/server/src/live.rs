@@ -345,6 +345,11 @@ impl Live {
         lock(&self.touches).extend(failed);
     }
 
+    /// When the use that has waited longest to be written should have been.
+    pub fn oldest_touch(&self) -> Option<Millis> {
+        lock(&self.touches).iter().map(|it| it.due).min()
+    }
+
     /// How many uses wait to be written.
     pub fn waiting_touches(&self) -> usize {
         lock(&self.touches).len()

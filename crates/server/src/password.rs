@@ -1,6 +1,6 @@
 //! Which passwords are taken, at every door that sets one.
 
-use hashes::{Password, PasswordHash};
+use hashes::{Password, PasswordHash, Verdict};
 
 use crate::error::{Error, Result};
 use crate::ids::Random;
@@ -78,6 +78,21 @@ pub async fn hash(
     password: Password,
 ) -> Result<PasswordHash> {
     Ok(pool.hash(hashes::Lane::Interactive, password, random.bytes()).await?)
+}
+
+/// A new hash of a password that has just proved right, if `verdict` says that the stored one is
+/// weaker than those we make now (ASVS 5.0, 11.2.2). It waits behind the people who log in, and when
+/// there are too many of them there is none: the next login will do.
+pub async fn renewed(
+    pool: &hashes::Pool,
+    random: &Random,
+    text: &str,
+    verdict: Verdict,
+) -> Option<PasswordHash> {
+    if verdict != (Verdict::Match { renew: true }) {
+        return None;
+    }
+    pool.hash(hashes::Lane::Bulk, Password::new(text), random.bytes()).await.ok()
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Every feature of the server, one line each.
 
+use crate::jobs::{Kind, Sink};
 use crate::web::Route;
-use crate::{console, data, health, login, users};
+use crate::{console, data, health, jobs, login, users};
 
 /// The whole API: the router, the access test and the API reference are made from it.
 pub fn routes() -> Vec<Route> {
@@ -13,4 +14,18 @@ pub fn routes() -> Vec<Route> {
         health::routes(),  // the server itself, and what an application's client asks first
     ];
     features.into_iter().flatten().collect()
+}
+
+/// Every kind of work that outlives a request.
+pub fn jobs() -> Vec<Kind> {
+    let features = [
+        jobs::timetable(), // sweeping
+        console::jobs(),   // applications that come and go
+    ];
+    features.into_iter().flatten().collect()
+}
+
+/// Every way out of the server; none is built yet.
+pub fn sinks() -> Vec<Sink> {
+    Vec::new()
 }

@@ -1,16 +1,18 @@
 //! Everything a request may reach.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::ops::Deref;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use engine::Cell;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::apps::Apps;
-use crate::clock::{Clock, boot_millis};
+use crate::clock::{Clock, Millis, boot_millis};
 use crate::config::Limits;
 use crate::ids::Random;
 use crate::live::Live;
@@ -49,6 +51,8 @@ pub struct Parts {
     pub metrics: Metrics,
     /// What runs beside the requests.
     pub background: Background,
+    /// Where jobs and deliveries wait.
+    pub agenda: Agenda,
     /// How far this node knows of what others have changed.
     pub lease: Lease,
 }
@@ -175,4 +179,106 @@ impl Lease {
     pub fn age(&self) -> i64 {
         self.began.as_ref().map_or(0, |it| boot_millis() - it.load(Ordering::Acquire))
     }
+}
+
+/// Where jobs and deliveries wait, as far as this process knows, and how many.
+///
+/// Where several processes share the data it is but a bell: the database itself is asked. A process
+/// that is alone with its data knows who waits, and opens no application's file in vain.
+pub struct Agenda {
+    shared: bool,
+    due: Mutex<HashMap<Arc<str>, Millis>>,
+    tallies: Mutex<HashMap<Arc<str>, Tally>>,
+    bell: Notify,
+}
+
+/// How much work there is, of one application or of all. An oldest time is since when the work has
+/// been due that has waited longest; it may be in the future.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Jobs that wait or run.
+    pub jobs: i64,
+    /// Jobs that were given up.
+    pub jobs_failed: i64,
+    /// Since when the oldest job has been due.
+    pub oldest_job: Option<Millis>,
+    /// Deliveries that wait or are being made.
+    pub deliveries: i64,
+    /// Deliveries that were given up.
+    pub deliveries_failed: i64,
+    /// Since when the oldest delivery has been due.
+    pub oldest_delivery: Option<Millis>,
+}
+
+impl Agenda {
+    /// An empty one; `shared` says whether other processes share the data.
+    pub fn new(shared: bool) -> Self {
+        let (due, tallies) = (Mutex::default(), Mutex::default());
+        Self { shared, due, tallies, bell: Notify::new() }
+    }
+
+    /// Notes that something of the application (the platform: empty) is due at `at`, and wakes the
+    /// scheduler. To be called after the commit that wrote it.
+    pub fn note(&self, app: &Arc<str>, at: Millis) {
+        self.keep(app, at);
+        self.bell.notify_one();
+    }
+
+    /// The same without waking it.
+    pub fn keep(&self, app: &Arc<str>, at: Millis) {
+        if !self.shared {
+            let mut due = lock(&self.due);
+            let known = due.entry(Arc::clone(app)).or_insert(at);
+            *known = at.min(*known);
+        }
+    }
+
+    /// The applications of which something is due by `now`. They are known no more.
+    pub fn take_due(&self, now: Millis) -> Vec<Arc<str>> {
+        let mut due = lock(&self.due);
+        let ready: Vec<_> = due.iter().filter(|it| *it.1 <= now).map(|it| it.0.clone()).collect();
+        for app in &ready {
+            due.remove(app);
+        }
+        ready
+    }
+
+    /// Waits until something was noted.
+    pub async fn rings(&self) {
+        self.bell.notified().await;
+    }
+
+    /// Keeps what was counted; an application without any work costs no memory.
+    pub fn count(&self, app: &Arc<str>, tally: Tally) {
+        let mut tallies = lock(&self.tallies);
+        if tally == Tally::default() {
+            tallies.remove(app);
+        } else {
+            tallies.insert(Arc::clone(app), tally);
+        }
+    }
+
+    /// Forgets an application that is gone.
+    pub fn forget(&self, app: &str) {
+        lock(&self.due).remove(app);
+        lock(&self.tallies).remove(app);
+    }
+
+    /// How much work there is in all, as it was last counted: some seconds ago.
+    pub fn tally(&self) -> Tally {
+        let older = |a: Option<Millis>, b: Option<Millis>| a.into_iter().chain(b).min();
+        lock(&self.tallies).values().fold(Tally::default(), |sum, it| Tally {
+            jobs: sum.jobs + it.jobs,
+            jobs_failed: sum.jobs_failed + it.jobs_failed,
+            oldest_job: older(sum.oldest_job, it.oldest_job),
+            deliveries: sum.deliveries + it.deliveries,
+            deliveries_failed: sum.deliveries_failed + it.deliveries_failed,
+            oldest_delivery: older(sum.oldest_delivery, it.oldest_delivery),
+        })
+    }
+}
+
+/// A panic while one of these was held leaves nothing half-changed that matters.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -11,15 +11,15 @@ use engine::{Cell, Hooks};
 use crate::apps::Apps;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::console::apps::clear_unfinished;
+use crate::console::apps;
 use crate::error::Result;
 use crate::ids::Random;
 use crate::live::Live;
 use crate::metrics::Metrics;
-use crate::secret::Sealer;
-use crate::server::{Background, Lease, Parts, Server};
+use crate::secret::{SealError, Sealer};
+use crate::server::{Agenda, Background, Lease, Parts, Server};
 use crate::web::{self, Outer};
-use crate::{cluster, router, sessions};
+use crate::{cluster, jobs, router, sessions};
 
 /// How many applications and sessions are kept in memory.
 const APPS: usize = 1000;
@@ -69,6 +69,20 @@ pub fn hold(dir: &Path) -> Result<Hold, String> {
     Ok(Hold(file))
 }
 
+/// Sees that the master key can be used, if one is given: before anything is made. The error is one
+/// line.
+pub fn check_key(config: &Config) -> Result<(), String> {
+    given_key(config).map_or(Ok(()), |it| it.map(drop).map_err(|it| it.to_string()))
+}
+
+fn given_key(config: &Config) -> Option<Result<Sealer, SealError>> {
+    match (&config.master_key, &config.master_key_file) {
+        (Some(text), _) => Some(Sealer::from_text(text)),
+        (None, Some(path)) => Some(Sealer::from_file(path)),
+        (None, None) => None,
+    }
+}
+
 /// Builds a server and brings its database up to this version. The error is one line.
 pub async fn build(
     config: &Config,
@@ -76,11 +90,8 @@ pub async fn build(
     instruments: Instruments,
 ) -> Result<Server, String> {
     let random = instruments.random;
-    let sealer = match (&config.master_key, &config.master_key_file) {
-        (Some(text), _) => Sealer::from_text(text),
-        (None, Some(path)) => Sealer::from_file(path),
-        (None, None) => Sealer::of_directory(&config.data_dir, &random),
-    };
+    let sealer =
+        given_key(config).unwrap_or_else(|| Sealer::of_directory(&config.data_dir, &random));
     let sealer = sealer.map_err(|it| it.to_string())?;
     let (cell, lease) = match &config.database_url {
         None => {
@@ -93,7 +104,10 @@ pub async fn build(
             let mut options = engine::PostgresOptions::new(url);
             options.hooks = instruments.hooks;
             let cell = Cell::postgres(options).await;
-            (cell.map_err(|it| format!("cannot use PostgreSQL: {it}"))?, Lease::shared())
+            (
+                cell.map_err(|it| format!("database-url: cannot use PostgreSQL: {it}"))?,
+                Lease::shared(),
+            )
         }
     };
     let passwords = hashes::Pool::start(config.hashing).map_err(|it| it.to_string())?;
@@ -113,6 +127,7 @@ pub async fn build(
         openapi: web::openapi::document(&routes).to_string().into(),
         metrics: Metrics::new(&ids),
         background: Background::default(),
+        agenda: Agenda::new(lease.is_shared()),
         lease,
     });
     server.apps.start().await.map_err(|it| format!("the database cannot be used: {it}"))?;
@@ -125,13 +140,15 @@ pub async fn run(server: &Server) -> Result<Arc<Outer>> {
         let poller = server.cell.poller();
         server.background.run(cluster::keep_polling(server.clone(), poller));
     } else {
-        clear_unfinished(server).await?;
+        apps::clear_at_once(server).await?;
     }
+    jobs::start(server, router::jobs(), router::sinks()).await?;
     server.background.run_to_end(sessions::keep_flushing(server.clone()));
     Ok(Arc::new(Outer::new(server, &router::routes())))
 }
 
-/// Stops what runs beside the requests, writes what is in memory, and closes the database.
+/// Stops what runs beside the requests, gives back the jobs that are not done, writes what is in
+/// memory, and closes the database.
 pub async fn stop(server: &Server) {
     server.background.stop().await;
     sessions::flush(server, crate::clock::Millis(i64::MAX)).await;

@@ -4,9 +4,11 @@
 
 use serde_json::{Value, json};
 
+use crate::clock::{Millis, Seconds};
 use crate::error::{Error, Result};
 use crate::events::{self, Author, Event};
 use crate::ids::{AppId, DeveloperId};
+use crate::jobs::{self, Work};
 use crate::schema::{USERS, user_columns};
 use crate::secret::Token;
 use crate::server::Server;
@@ -14,6 +16,7 @@ use crate::settings::{Profile, Settings};
 use crate::store::apps::{App, State as Stage};
 use crate::store::changes::{self, Kind};
 use crate::store::domains::Domain;
+use crate::store::jobs::New;
 use crate::store::keys::Key;
 use crate::store::{self, Tx};
 use crate::web::{Answer, Body, Desk, Names, Reply, State, text};
@@ -29,10 +32,17 @@ pub struct Made {
     pub keys: Vec<(&'static str, Token)>,
 }
 
+/// The job that removes what was left half made or half removed.
+pub const CLEAR: &str = "app.clear";
+
+/// How long whoever makes or removes an application has for it, before a job takes over.
+const GRACE: Seconds = Seconds(60);
+
 /// Makes an application that is ready to be used. Fails with 3038 for a name that is empty or too
 /// long, and 20013 for one that the owner has used.
 ///
-/// A crash in between leaves it in state `creating`, and the next start removes it.
+/// It is in state `creating` until it is complete. Whatever goes wrong before, the failure of this
+/// server included, ends with its removal: here, or by the job that the first transaction leaves.
 pub async fn make(
     server: &Server,
     author: Author,
@@ -58,14 +68,28 @@ pub async fn make(
         keys.push((device, token));
         stored.push(key);
     }
-    let (row, platform) = (app.clone(), &server.apps.platform.data);
+    let (row, keep) = (app.clone(), server.clone());
     let insert = move |tx: &Tx<'_>| {
         if !store::apps::insert(tx, &row)? {
             return Err(Error::app_exists());
         }
-        stored.iter().try_for_each(|it| store::keys::insert(tx, &row.id, it, now))
+        stored.iter().try_for_each(|it| store::keys::insert(tx, &row.id, it, now))?;
+        clear_later(tx, &keep, &row.id, now)
     };
-    platform.write(insert).await?;
+    server.apps.platform.data.write(insert).await?;
+    if let Err(error) = complete(server, author, &app).await {
+        if let Err(cause) = clear(server, &app.id).await {
+            let app = &app.id.0;
+            tracing::warn!(%app, %cause, "a half-made application could not be removed; a job will");
+        }
+        return Err(error);
+    }
+    Ok(Made { app, keys })
+}
+
+/// Makes the rows of an application, and makes it active.
+async fn complete(server: &Server, author: Author, app: &App) -> Result<()> {
+    let (now, profile) = (app.created, app.profile);
     server.apps.make_place(&app.id).await?;
     let (random, settings, by) = (server.random.clone(), Settings::of(profile), author.id.clone());
     let fill = move |tx: &Tx<'_>| {
@@ -74,16 +98,19 @@ pub async fn make(
         store::schema::create_table(tx, &random, USERS, &user_columns(), now)
     };
     server.apps.data(&app.id).write(fill).await?;
-    let (id, random, at) = (app.id.clone(), server.random.clone(), author.clone());
+    let (id, random) = (app.id.clone(), server.random.clone());
     let activate = move |tx: &Tx<'_>| {
-        store::apps::set_state(tx, &id, Stage::Creating, Stage::Active)?;
+        if !store::apps::set_state(tx, &id, Stage::Creating, Stage::Active)? {
+            return Err(Error::internal("it took so long that the application was removed again"));
+        }
+        store::jobs::withdraw(tx, CLEAR, &id.0)?;
         changes::append(tx, &id.0, Kind::App, "", now)?;
         let change = json!({ "profile": profile.as_str() });
-        events::record(tx, &random, &at, Event::AppCreated, &id.0, &change)
+        events::record(tx, &random, &author, Event::AppCreated, &id.0, &change)
     };
-    platform.write(activate).await?;
+    server.apps.platform.data.write(activate).await?;
     server.apps.forget(&app.id);
-    Ok(Made { app, keys })
+    Ok(())
 }
 
 fn new_key(server: &Server, app: &AppId, device: &str) -> (Token, Key) {
@@ -100,14 +127,16 @@ fn new_key(server: &Server, app: &AppId, device: &str) -> (Token, Key) {
     (token, key)
 }
 
-/// Removes an application for good: from the moment of the first commit nobody reaches it; what is
-/// left of it is removed now, or after a crash at the next start.
+/// Removes an application for good: from the moment of the first commit nobody reaches it. What is
+/// left of it is removed now. A job comes after: it finishes what was interrupted, and removes what
+/// a node that had yet to hear of it has written meanwhile.
 pub async fn remove(server: &Server, author: Author, id: &AppId) -> Result<()> {
-    let (app, random) = (id.clone(), server.random.clone());
+    let (app, keep) = (id.clone(), server.clone());
     let hide = move |tx: &Tx<'_>| {
         if store::apps::set_state(tx, &app, Stage::Active, Stage::Deleting)? {
             changes::append(tx, &app.0, Kind::App, "", author.at)?;
-            events::record(tx, &random, &author, Event::AppDeleted, &app.0, &json!({}))?;
+            events::record(tx, &keep.random, &author, Event::AppDeleted, &app.0, &json!({}))?;
+            clear_later(tx, &keep, &app, author.at)?;
         }
         Ok::<_, Error>(())
     };
@@ -116,25 +145,49 @@ pub async fn remove(server: &Server, author: Author, id: &AppId) -> Result<()> {
     clear(server, id).await
 }
 
-async fn clear(server: &Server, id: &AppId) -> Result<()> {
-    server.apps.drop_place(id).await?;
-    let app = id.clone();
-    let delete = move |tx: &Tx<'_>| {
-        store::apps::delete_shared_rows(tx, &app)?;
-        store::apps::delete(tx, &app)
-    };
-    server.apps.platform.data.write(delete).await
+fn clear_later(tx: &Tx<'_>, server: &Server, id: &AppId, now: Millis) -> Result<()> {
+    let (payload, dedupe) = (&*id.0, Some(&*id.0));
+    jobs::enqueue(tx, server, &New { kind: CLEAR, payload, dedupe, run_at: now + GRACE })
 }
 
-/// Removes what a server that was stopped in the middle left half made or half removed. Only for a
-/// process that is alone with its data, or that knows that nobody is at work.
-pub async fn clear_unfinished(server: &Server) -> Result<()> {
-    let unfinished = server.apps.platform.data.read(store::apps::unfinished).await?;
-    for app in unfinished {
-        tracing::info!(app = %app.id.0, "an unfinished application is removed");
-        clear(server, &app.id).await?;
+/// How many rows are removed in one transaction.
+const CHUNK: u32 = 5000;
+
+/// Removes what there is of an application, unless it is active. Repeatable, and by several at once.
+async fn clear(server: &Server, id: &AppId) -> Result<()> {
+    let platform = &server.apps.platform.data;
+    let app = id.clone();
+    let stop = move |tx: &Tx<'_>| {
+        // Whoever is still making it finds that it is too late.
+        store::apps::set_state(tx, &app, Stage::Creating, Stage::Deleting)?;
+        let state = store::apps::by_id(tx, &app)?.map(|it| it.state);
+        Ok::<_, Error>(state == Some(Stage::Active))
+    };
+    if platform.write(stop).await? {
+        return Ok(());
     }
-    Ok(())
+    server.apps.drop_place(id).await?;
+    loop {
+        let app = id.clone();
+        if !platform.write(move |tx| store::apps::delete_shared_rows(tx, &app, CHUNK)).await? {
+            break;
+        }
+    }
+    server.agenda.forget(&id.0);
+    let app = id.clone();
+    platform.write(move |tx| store::apps::delete(tx, &app)).await
+}
+
+/// The job: what a request has begun is finished, whatever became of the request.
+pub async fn finish(work: Work) -> Result<()> {
+    clear(&work.server, &AppId(work.job.payload.as_str().into())).await
+}
+
+/// Has the jobs that finish applications run now. Only for a process that is alone with its data:
+/// nobody else can be at it.
+pub async fn clear_at_once(server: &Server) -> Result<()> {
+    let now = server.clock.now();
+    server.apps.platform.data.write(move |tx| store::jobs::hurry(tx, CLEAR, now)).await
 }
 
 /// `GET /console/applications`.

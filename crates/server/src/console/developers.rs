@@ -93,11 +93,16 @@ pub async fn login(State(server): State<Server>, asked: Asked, body: Body) -> Re
     let found = found.await?;
     // As for users: a stranger costs a hash, too.
     let hash = found.as_ref().map(|it| hashes::PasswordHash::parse(&it.1)).transpose()?;
-    let password = hashes::Password::new(secret);
-    let verdict = server.passwords.check(hashes::Lane::Interactive, password, hash).await?;
-    let (Some((developer, _)), hashes::Verdict::Match { .. }) = (found, verdict) else {
+    let typed = hashes::Password::new(secret);
+    let verdict = server.passwords.check(hashes::Lane::Interactive, typed, hash).await?;
+    let (Some((developer, old)), hashes::Verdict::Match { .. }) = (found, verdict) else {
         return Err(Error::wrong_console_login());
     };
+    if let Some(new) = password::renewed(&server.passwords, &server.random, secret, verdict).await {
+        let id = developer.id.clone();
+        let renew = move |tx: &Tx<'_>| store::developers::renew(tx, &id, &old, new.as_str());
+        server.apps.platform.data.write(renew).await?;
+    }
     let token = sessions::open_console(&server, &asked, &developer.id.0).await?;
     let value = HeaderValue::from_str(token.reveal()).map_err(Error::internal)?;
     let answer = Answer::json(&shown(&developer))?;

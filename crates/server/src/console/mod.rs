@@ -8,6 +8,7 @@ pub mod setup;
 use serde_json::Value;
 
 use crate::data;
+use crate::jobs::Kind;
 use crate::settings::{Data, Login, Profile, Registration};
 use crate::web::shape::{list, named, number, object, of, text, time, word};
 use crate::web::{Access, Route, Token, delete, get, post, put};
@@ -234,4 +235,9 @@ fn of_records() -> Vec<Route> {
         .gives(named("User"))
         .refuses(&[3038, 3057]),
     ]
+}
+
+/// The work of this feature that outlives a request.
+pub fn jobs() -> Vec<Kind> {
+    vec![Kind::new(apps::CLEAR, 100, apps::finish)]
 }

@@ -8,6 +8,7 @@ use crate::clock::Millis;
 use crate::error::{Error, Result};
 use crate::events::{self, Event};
 use crate::ids::UserId;
+use crate::password::renewed;
 use crate::schema::identity;
 use crate::server::Server;
 use crate::sessions::{self, Ticket, Via};
@@ -31,7 +32,27 @@ pub async fn login(State(server): State<Server>, caller: Caller, body: Body) -> 
     // An identity that cannot exist is counted and checked like any other, under its own text.
     let canonical = identity::canonical(&login);
     let known = canonical.as_ref().map_or(login.trim(), |it| it.as_str()).to_owned();
-    let wanted = known.clone();
+    for _ in 0..MOST_CHECKS {
+        if let Some(answer) = check(&server, &caller, &known, &password).await? {
+            return Ok(answer);
+        }
+    }
+    Err(Error::wrong_login())
+}
+
+/// How often a password is checked whose stored hash changes while it is being checked. Hashes are
+/// renewed once, and nobody changes a password twice within a login.
+const MOST_CHECKS: usize = 3;
+
+/// Checks the password and opens a session; `None` if the stored hash was replaced meanwhile, by
+/// another login that renewed it or by a change of the password: only another check can tell.
+async fn check(
+    server: &Server,
+    caller: &Caller,
+    known: &str,
+    password: &str,
+) -> Result<Option<Answer>> {
+    let wanted = known.to_owned();
     let found = caller.app.realm.data.read(move |db| {
         let locked = failures::locked_until(db, &wanted)?;
         let user = identities::user(db, identities::LOGIN, &wanted)?;
@@ -50,12 +71,24 @@ pub async fn login(State(server): State<Server>, caller: Caller, body: Body) -> 
     // A stranger's password is checked too, against a hash that nobody knows: the time that a
     // refusal takes must not tell who has an account (ASVS 5.0, 6.3.8).
     let stored = hash.as_deref().map(hashes::PasswordHash::parse).transpose()?;
-    let password = hashes::Password::new(&password);
-    let verdict = server.passwords.check(hashes::Lane::Interactive, password, stored).await?;
-    let (Some(user), hashes::Verdict::Match { .. }) = (user, verdict) else {
-        return Err(failed(&server, &caller, known).await?);
+    let typed = hashes::Password::new(password);
+    let verdict = server.passwords.check(hashes::Lane::Interactive, typed, stored).await?;
+    let (Some(user), Some(hash), hashes::Verdict::Match { .. }) = (user, hash, verdict) else {
+        return Err(failed(server, caller, known.to_owned()).await?);
     };
-    open(&server, &caller, user, (Via::Password, hash, Some(known))).await
+    let renewed = renewed(&server.passwords, &server.random, password, verdict).await;
+    let renewed = renewed.map(|it| it.as_str().to_owned());
+    let proof = Proof { identity: known.to_owned(), hash, renewed };
+    open(server, caller, user, (Via::Password, Some(proof))).await
+}
+
+/// By what a user was recognised.
+struct Proof {
+    identity: String,
+    /// The stored hash that the password was checked against.
+    hash: String,
+    /// A stronger hash of the same password, to replace it.
+    renewed: Option<String>,
 }
 
 /// The identity, which may be a number, and the password.
@@ -80,31 +113,41 @@ async fn by_object_id(server: &Server, caller: &Caller, id: &Value) -> Reply {
     let (user, asked) = (UserId(id.into()), id.to_owned());
     let read = caller.app.realm.data.read(move |db| store::users::status(db, &asked));
     read.await?.ok_or_else(Error::no_such_user_id)?;
-    open(server, caller, user, (Via::ObjectId, None, None)).await
+    let opened = open(server, caller, user, (Via::ObjectId, None)).await?;
+    opened.ok_or_else(Error::wrong_login)
 }
 
-/// Opens the session and answers with the user, all in one transaction.
+/// Opens the session and answers with the user, all in one transaction. `None` if the hash that the
+/// password was checked against is not the stored one any more.
 async fn open(
     server: &Server,
     caller: &Caller,
     user: UserId,
-    (via, proved, identity): (Via, Option<String>, Option<String>),
-) -> Reply {
+    (via, proof): (Via, Option<Proof>),
+) -> Result<Option<Answer>> {
     let (mut ticket, token) = Ticket::new(server, caller, user.as_str(), via);
-    ticket.proved = proved;
+    ticket.proved = proof.as_ref().map(|it| it.hash.clone());
     let table = caller.app.users()?;
     let write = caller.app.realm.data.write(move |tx| {
-        sessions::open(tx, &ticket)?;
-        if let Some(identity) = &identity {
-            failures::forget(tx, identity)?;
+        if let Err(refusal) = sessions::open(tx, &ticket) {
+            // This one comes before anything is written.
+            let unproved = proof.is_some() && refusal.code == Error::wrong_login().code;
+            let changed = unproved && credentials::hash(tx, &user)? != ticket.proved;
+            return if changed { Ok(None) } else { Err(refusal) };
+        }
+        if let Some(proof) = &proof {
+            failures::forget(tx, &proof.identity)?;
+            if let Some(renewed) = &proof.renewed {
+                credentials::renew(tx, &user, &proof.hash, renewed)?;
+            }
         }
         let mut out = Vec::new();
         objects::write_one(tx, &table, user.as_str(), &mut out)?;
-        Ok::<_, Error>(out)
+        Ok::<_, Error>(Some(out))
     });
-    let mut out = write.await?;
+    let Some(mut out) = write.await? else { return Ok(None) };
     close_with_token(&mut out, token.reveal());
-    Ok(Answer::json_text(out))
+    Ok(Some(Answer::json_text(out)))
 }
 
 /// Ends the object that is open in `out` with the token.

@@ -82,16 +82,19 @@ pub fn of_developer(db: &Db<'_>, developer: &DeveloperId) -> Result<Vec<App>> {
     Ok(db.rows(&sql, &[&developer.0], read)?)
 }
 
-/// The applications that a stopped server left half made or half removed.
-pub fn unfinished(db: &Db<'_>) -> Result<Vec<App>> {
-    let sql = format!("select {COLUMNS} from control.apps a where a.state <> 'active'");
-    Ok(db.rows(&sql, &[], read)?)
-}
-
 /// The ids of all active applications.
 pub fn active(db: &Db<'_>) -> Result<Vec<AppId>> {
     let sql = "select id from control.apps where state = 'active' order by id";
     Ok(db.rows(sql, &[], |row| Ok(AppId(row.get::<String>("id")?.into())))?)
+}
+
+/// Up to `most` active applications after the id `from`, by id.
+pub fn active_after(db: &Db<'_>, from: &str, most: u32) -> Result<Vec<App>> {
+    let sql = format!(
+        "select {COLUMNS} from control.apps a
+         where a.state = 'active' and a.id > ?1 order by a.id limit ?2"
+    );
+    Ok(db.rows(&sql, &[&from, &i64::from(most)], read)?)
 }
 
 /// Adds an application with its owner's membership; false if the owner has one of that name.
@@ -130,24 +133,37 @@ pub fn delete(tx: &Tx<'_>, id: &AppId) -> Result<()> {
     Ok(())
 }
 
-/// Removes what an application has in the tables that it shares with others.
-pub fn delete_shared_rows(tx: &Tx<'_>, id: &AppId) -> Result<()> {
-    for table in [
-        "sys.settings",
-        "sys.schemas",
-        "sys.tables",
-        "sys.columns",
-        "sys.identities",
-        "sys.credentials",
-        "sys.sessions",
-        "sys.failures",
-        "sys.events",
-        "sys.outbox",
-        "sys.jobs",
-    ] {
-        tx.exec(&format!("delete from {table} where app_id = ?1"), &[&id.0])?;
+/// The tables that applications share where there is one database for all, and the rest of each
+/// one's key.
+const SHARED: &[(&str, &str)] = &[
+    ("sys.settings", "version"),
+    ("sys.schemas", "version"),
+    ("sys.tables", "id"),
+    ("sys.columns", "id"),
+    ("sys.identities", "kind, value"),
+    ("sys.credentials", "user_id"),
+    ("sys.sessions", "hash"),
+    ("sys.failures", "identity"),
+    ("sys.events", "id"),
+    ("sys.outbox", "id"),
+    ("sys.jobs", "id"),
+];
+
+/// Removes up to `most` rows of what an application has in the tables that it shares with others;
+/// true if there may be more.
+pub fn delete_shared_rows(tx: &Tx<'_>, id: &AppId, most: u32) -> Result<bool> {
+    let mut left = u64::from(most);
+    for (table, key) in SHARED {
+        let sql = format!(
+            "delete from {table} where app_id = ?1 and ({key}) in (
+                 select {key} from {table} where app_id = ?1 limit ?2)"
+        );
+        left -= tx.exec(&sql, &[&id.0, &i64::try_from(left).unwrap_or(i64::MAX)])?.min(left);
+        if left == 0 {
+            return Ok(true);
+        }
     }
-    Ok(())
+    Ok(false)
 }
 
 /// Whether `developer` has a part in the application.

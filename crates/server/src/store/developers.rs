@@ -80,6 +80,13 @@ pub fn insert(tx: &Tx<'_>, developer: &Developer, password_hash: &str) -> Result
     Ok(made == 1)
 }
 
+/// Replaces a hash by a stronger one of the same password, unless it has changed meanwhile.
+pub fn renew(tx: &Tx<'_>, id: &DeveloperId, old: &str, new: &str) -> Result<bool> {
+    let sql = "update control.developers set password_hash = ?1
+               where id = ?2 and password_hash = ?3";
+    Ok(tx.exec(sql, &[&new, &id.0, &old])? == 1)
+}
+
 /// The ids of the first two: enough to tell whether there is just one.
 pub fn first_two(db: &Db<'_>) -> Result<Vec<DeveloperId>> {
     let sql = "select id from control.developers order by created, id limit 2";

@@ -44,9 +44,11 @@ pub fn forget(tx: &Tx<'_>, identity: &str) -> Result<()> {
     Ok(())
 }
 
-/// Forgets failures that are older than `before` and lock nobody at `now`.
-pub fn sweep(tx: &Tx<'_>, before: Millis, now: Millis) -> Result<u64> {
-    let sql = "delete from sys.failures
-               where app_id = ?1 and last < ?2 and (locked is null or locked <= ?3)";
-    Ok(tx.exec(sql, &[&tx.app(), &before, &now])?)
+/// Forgets up to `most` failures that are older than `before` and lock nobody at `now`.
+pub fn sweep(tx: &Tx<'_>, before: Millis, now: Millis, most: u32) -> Result<u64> {
+    let sql = "delete from sys.failures where app_id = ?1 and identity in (
+                   select identity from sys.failures
+                   where app_id = ?1 and last < ?2 and (locked is null or locked <= ?3)
+                   limit ?4)";
+    Ok(tx.exec(sql, &[&tx.app(), &before, &now, &i64::from(most)])?)
 }

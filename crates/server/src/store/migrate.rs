@@ -1,6 +1,6 @@
 //! Brings a database up to this version's tables, and refuses one that is newer.
 
-use super::Tx;
+use super::{Db, Tx};
 use crate::error::{Error, Result};
 
 /// Tables that grow together.
@@ -29,6 +29,23 @@ impl Part {
     }
 }
 
+/// Whether this database has seen every step of `part`, and no other. Where it says no,
+/// [`bring_up`] does the rest, or says why it cannot.
+pub fn is_current(db: &Db<'_>, part: Part) -> Result<bool> {
+    // A database without that table is not current; where there is none the question is undefined.
+    let done = match steps_done(db, part) {
+        Err(engine::Error::Undefined(_)) => return Ok(false),
+        done => done?,
+    };
+    Ok(done == part.steps().len())
+}
+
+fn steps_done(db: &Db<'_>, part: Part) -> engine::Result<usize> {
+    let sql = "select coalesce(max(number), 0) as number from sys.migrations where part = ?1";
+    let done = db.row(sql, &[&part.name()], |row| row.get::<i64>("number"))?.unwrap_or(0);
+    Ok(usize::try_from(done).unwrap_or(usize::MAX))
+}
+
 /// Runs the steps of `part` that this database has not seen. Safe to run at the same moment from
 /// several nodes: the others wait at the lock and then find nothing to do.
 ///
@@ -46,9 +63,7 @@ pub fn bring_up(tx: &Tx<'_>, part: Part) -> Result<()> {
             primary key (part, number)
         ){strict};",
     )?;
-    let sql = "select coalesce(max(number), 0) as number from sys.migrations where part = ?1";
-    let done = tx.row(sql, &[&name], |row| row.get::<i64>("number"))?.unwrap_or(0);
-    let done = usize::try_from(done).unwrap_or(usize::MAX);
+    let done = steps_done(tx, part)?;
     if done > part.steps().len() {
         return Err(Error::internal(format!(
             "the {name} tables were written by a newer version of usher (step {done}, this one knows {}). \

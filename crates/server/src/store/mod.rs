@@ -31,6 +31,22 @@ pub mod users;
 pub use engine::{Database, Db, Row, Tx};
 
 use crate::clock::Millis;
+use crate::error::Result;
+
+/// Of a table of work, of all applications in it: how many rows wait, how many were given up, and
+/// since when the oldest that waits has been due.
+fn count_by_state(db: &Db<'_>, table: &str) -> Result<(i64, i64, Option<Millis>)> {
+    let sql = format!(
+        "select (select count(*) from {table} where state = 'waiting') as waiting,
+                (select count(*) from {table} where state = 'failed') as failed,
+                (select min(run_at) from {table} where state = 'waiting') as oldest"
+    );
+    let read = |row: &Row<'_>| {
+        let oldest = row.get::<Option<i64>>("oldest")?.map(Millis);
+        Ok((row.get("waiting")?, row.get("failed")?, oldest))
+    };
+    Ok(db.row(&sql, &[], read)?.unwrap_or((0, 0, None)))
+}
 
 impl engine::ToValue for Millis {
     fn to_value(&self) -> engine::Value {

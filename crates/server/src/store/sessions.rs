@@ -142,18 +142,48 @@ pub fn touch(tx: &Tx<'_>, hash: &TokenHash, at: Millis) -> Result<()> {
     Ok(())
 }
 
-/// The next digests after `from` in key order, with whether the row is dead: last used before
-/// `idle`, past its age at `now`, or ended before `ended`.
+/// From when on rows of sessions are dead.
+#[derive(Clone, Copy, Debug)]
+pub struct Dead {
+    /// Last used before then.
+    pub idle: Millis,
+    /// Past their age then.
+    pub now: Millis,
+    /// Ended before then; an ended row is kept however long it is idle.
+    pub ended: Millis,
+}
+
+/// A condition on a session: it is dead, by `?1`, `?2` and `?3` for the parts of [`Dead`].
+const IS_DEAD: &str = "case when ended is not null then ended < ?3
+                            else last_seen < ?1 or coalesce(expires <= ?2, false) end";
+
+/// Looks at up to `most` sessions after `from`, in the order of their digests. Gives the last of
+/// them, and whether one is dead; `None` if there are no more.
 pub fn scan(
     db: &Db<'_>,
     from: &TokenHash,
-    (idle, ended, now): (Millis, Millis, Millis),
+    dead: Dead,
     most: u32,
-) -> Result<Vec<(TokenHash, bool)>> {
-    let sql = "select hash,
-                   case when last_seen < ?3 or (expires is not null and expires <= ?5)
-                          or (ended is not null and ended < ?4) then 1 else 0 end as dead
-               from sys.sessions where app_id = ?1 and hash > ?2 order by hash limit ?6";
+) -> Result<Option<(TokenHash, bool)>> {
+    let sql = format!(
+        "select hash, case when {IS_DEAD} then 1 else 0 end as dead
+         from sys.sessions where app_id = ?4 and hash > ?5 order by hash limit ?6"
+    );
     let read = |row: &Row<'_>| Ok((read_hash(row)?, row.get::<i64>("dead")? == 1));
-    Ok(db.rows(sql, &[&db.app(), &from.0, &idle, &ended, &now, &i64::from(most)], read)?)
+    let most = i64::from(most);
+    let args: [&dyn engine::ToValue; 6] =
+        [&dead.idle, &dead.now, &dead.ended, &db.app(), &from.0, &most];
+    let seen = db.rows(&sql, &args, read)?;
+    Ok(seen.last().map(|last| (last.0, seen.iter().any(|it| it.1))))
+}
+
+/// Removes the dead among the sessions after `from` up to `to`.
+pub fn sweep(tx: &Tx<'_>, (from, to): (&TokenHash, &TokenHash), dead: Dead) -> Result<u64> {
+    let sql = format!(
+        "delete from sys.sessions
+         where app_id = ?4 and hash > ?5 and hash <= ?6 and {IS_DEAD}"
+    );
+    let args: [&dyn engine::ToValue; 6] =
+        [&dead.idle, &dead.now, &dead.ended, &tx.app(), &from.0, &to.0];
+    Ok(tx.exec(&sql, &args)?)
 }

@@ -24,3 +24,8 @@ pub fn spend(tx: &Tx<'_>, hash: &TokenHash, now: Millis) -> Result<bool> {
     let sql = "delete from control.setup_links where hash = ?1 and expires > ?2";
     Ok(tx.exec(sql, &[&hash.0, &now])? == 1)
 }
+
+/// Forgets links that can be used no more.
+pub fn sweep(tx: &Tx<'_>, now: Millis) -> Result<u64> {
+    Ok(tx.exec("delete from control.setup_links where expires <= ?1", &[&now])?)
+}

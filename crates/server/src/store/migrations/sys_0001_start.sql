@@ -116,11 +116,11 @@ create table sys.outbox (
     sink        {text} not null,
     payload     {text} not null,
     created     {int} not null,
-    run_at      {int} not null,
+    run_at      {int} not null, -- of a failed one: when it was given up
     attempts    {int} not null,
     lease_until {int} not null,
     state       {text} not null, -- waiting | failed
-    error       {text} not null,
+    error       {text} not null, -- of the last try
     primary key (app_id, id)
 ){strict};
 
@@ -132,11 +132,12 @@ create table sys.jobs (
     kind        {text} not null,
     payload     {text} not null,
     dedupe      {text}, -- at most one unfinished job of a kind has it
-    run_at      {int} not null,
-    attempts    {int} not null,
+    run_at      {int} not null, -- of a failed one: when it was given up
+    attempts    {int} not null, -- tries since it last got on
+    fence       {int} not null, -- rises whenever it changes hands; who holds an older one is too late
     lease_until {int} not null,
-    owner       {text} not null,
-    state       {text} not null, -- waiting | done | failed
+    owner       {text} not null, -- the node that took it last
+    state       {text} not null, -- waiting | failed
     progress    {int} not null, -- per mille
     checkpoint  {text} not null,
     error       {text} not null,
