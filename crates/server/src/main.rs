@@ -171,7 +171,7 @@ async fn serve(config: Config) -> Result<(), String> {
         tracing::error!(place, "a panic; whoever asked gets an error, and the server goes on");
     }));
     let hold = match config.database_url {
-        None => Some(start::hold(&config.data_dir)?),
+        None => Some(start::hold(&config.data_dir)?.ok_or_else(|| start::held(&config.data_dir))?),
         Some(_) => None,
     };
     let busy = |setting, address: &str, it: std::io::Error| {

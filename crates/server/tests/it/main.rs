@@ -10,6 +10,8 @@
 mod access;
 mod bad_input;
 mod database;
+#[cfg(target_os = "linux")]
+mod disk;
 mod domains;
 mod framing;
 mod harness;
@@ -19,6 +21,7 @@ mod invariants;
 mod job_simulation;
 mod kill;
 mod limits;
+mod load;
 mod logs;
 mod look;
 mod metrics;
