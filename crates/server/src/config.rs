@@ -158,27 +158,51 @@ pub fn read(
     let mut environment: BTreeMap<String, String> = environment
         .filter_map(|(name, value)| Some((name.strip_prefix("USHER_")?.to_owned(), value)))
         .collect();
-    let file = environment.remove("CONFIG").map(PathBuf::from).or(file.map(Path::to_owned));
-    let mut merged = match &file {
+    let variable = environment.remove("CONFIG").map(PathBuf::from);
+    let mut merged = match file.map(Path::to_owned).or(variable) {
         None => toml::Table::new(),
-        Some(path) => {
-            let shown = path.display();
-            let text = std::fs::read_to_string(path);
-            let text = text.map_err(|it| format!("cannot read {shown}: {it}"))?;
-            let first = |it: toml::de::Error| it.to_string().replace('\n', " ");
-            toml::from_str(&text).map_err(|it| format!("{shown}: {}", first(it)))?
-        }
+        Some(path) => from_file(&path)?,
     };
     for (name, value) in environment {
         let key = name.to_ascii_lowercase().replace('_', "-");
         let number = value.parse::<i64>().ok().filter(|_| NUMBERS.contains(&key.as_str()));
-        merged.insert(key, number.map_or(toml::Value::String(value), toml::Value::Integer));
+        let value = number.map_or(toml::Value::String(value), toml::Value::Integer);
+        let place = format!("the variable USHER_{name}");
+        one(&key, &value, &place)?;
+        merged.insert(key, value);
     }
-    let below: Options = merged.try_into().map_err(|it: toml::de::Error| {
-        let text = it.message().to_owned();
-        format!("a setting of the file or the environment (USHER_…) is wrong: {text}")
-    })?;
+    let below = merged.try_into().map_err(|it: toml::de::Error| it.message().to_owned())?;
     check(over(flags, below))
+}
+
+fn from_file(path: &Path) -> Result<toml::Table, String> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path);
+    let text = text.map_err(|it| format!("cannot read the configuration {shown}: {it}"))?;
+    let table: toml::Table = toml::from_str(&text).map_err(|it| {
+        // The line itself stays out: it may hold a secret.
+        let before = it.span().and_then(|it| text.get(..it.start)).unwrap_or_default();
+        format!("{shown}, line {}: {}", before.matches('\n').count() + 1, it.message())
+    })?;
+    for (key, value) in &table {
+        one(key, value, &shown.to_string())?;
+    }
+    Ok(table)
+}
+
+/// Sees that there is such a setting and that the value is of its kind. The error names the
+/// setting, never the value: it may be a secret.
+fn one(key: &str, value: &toml::Value, place: &str) -> Result<(), String> {
+    let alone = toml::Table::from_iter([(key.to_owned(), value.clone())]);
+    alone.try_into::<Options>().map(drop).map_err(|it| {
+        if it.message().starts_with("unknown field") {
+            format!("{place} sets {key}, which is no setting. `usher serve --help` lists them all")
+        } else if NUMBERS.contains(&key) {
+            format!("{key} in {place} must be a whole number that is not negative")
+        } else {
+            format!("{key} in {place} must be a text")
+        }
+    })
 }
 
 /// Settings that are numbers: the environment has only texts.
@@ -199,7 +223,16 @@ pub const NUMBERS: &[&str] = &[
 
 fn has_password(url: &str) -> bool {
     let user = url.split_once("://").and_then(|it| it.1.split_once('@')).map(|it| it.0);
-    user.is_some_and(|it| it.contains(':')) || url.contains("password=")
+    let spaceless: String = url.chars().filter(|it| !it.is_whitespace()).collect();
+    user.is_some_and(|it| it.contains(':')) || spaceless.contains("password=")
+}
+
+fn is_public(url: &str) -> bool {
+    let Ok(url) = url.parse::<http::Uri>() else { return false };
+    let scheme = url.scheme_str().is_some_and(|it| ["http", "https"].contains(&it));
+    let host =
+        url.authority().is_some_and(|it| !it.host().is_empty() && !it.as_str().contains('@'));
+    scheme && host && url.query().is_none()
 }
 
 fn over(top: Options, below: Options) -> Options {
@@ -259,13 +292,25 @@ fn check(options: Options) -> Result<Config, String> {
         iterations: options.argon2_iterations.unwrap_or(standard.iterations),
         ..standard
     };
-    params.check().map_err(|it| it.to_string())?;
+    params.check().map_err(|it| format!("argon2-memory-kib, argon2-iterations: {it}"))?;
     let usual = hashes::PoolOptions::default();
     let threads = options.hash_threads.unwrap_or(usual.threads);
     let max_wait = options.hash_wait_seconds.map_or(usual.max_wait, Duration::from_secs);
     let public_url = options.public_url.map(|it| it.trim_end_matches('/').to_owned());
-    if public_url.as_deref().is_some_and(|it| !it.starts_with("http")) {
-        return Err("public-url must begin with http:// or https://".to_owned());
+    if public_url.as_deref().is_some_and(|it| !is_public(it)) {
+        return Err(
+            "public-url must be http:// or https://, then a host, without a query".to_owned()
+        );
+    }
+    for (name, none) in [
+        ("body-bytes", options.body_bytes == Some(0)),
+        ("request-seconds", options.request_seconds == Some(0)),
+        ("connections", options.connections == Some(0)),
+        ("hash-threads", threads == 0),
+    ] {
+        if none {
+            return Err(format!("{name} is 0. Use 1 or more"));
+        }
     }
     Ok(Config {
         listen: options.listen.unwrap_or_else(|| "127.0.0.1:9000".to_owned()),
@@ -306,12 +351,15 @@ mod tests {
     fn a_mistake_is_one_line_that_names_it() {
         for (pairs, part) in [
             (vec![("USHER_LISTN", "x")], "listn"),
-            (vec![("USHER_BODY_BYTES", "many")], "invalid type"),
+            (vec![("USHER_BODY_BYTES", "many")], "body-bytes"),
+            (vec![("USHER_CONNECTIONS", "0")], "connections"),
             (vec![("USHER_NEW_APP_PROFILE", "loose")], "loose"),
             (vec![("USHER_DATABASE_URL", "postgres:///u")], "master key"),
             (vec![("USHER_TRUSTED_PROXIES", "nonsense")], "trusted-proxies"),
             (vec![("USHER_ARGON2_MEMORY_KIB", "1024")], "19456"),
             (vec![("USHER_PUBLIC_URL", "ftp://x")], "public-url"),
+            (vec![("USHER_PUBLIC_URL", "httpx://x")], "public-url"),
+            (vec![("USHER_PUBLIC_URL", "https://")], "public-url"),
             (vec![("USHER_CONFIG", "/there/is/none.toml")], "none.toml"),
         ] {
             let text = read_env(&pairs).err().unwrap_or_default();

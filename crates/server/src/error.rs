@@ -219,6 +219,12 @@ impl Error {
         Self { retry_after: Some(retry_after), ..Self::busy() }
     }
 
+    /// 503: the server has been asked to stop, and stops when it has answered what it was asked.
+    pub fn draining() -> Self {
+        let message = "The server is draining: it is about to stop. Ask another node";
+        Self { message: message.into(), ..Self::overloaded(1) }
+    }
+
     /// Whether the database had no such place or table: what was asked for is gone.
     pub fn is_undefined(&self) -> bool {
         let cause = self.cause.as_deref().and_then(|it| it.downcast_ref::<engine::Error>());

@@ -36,7 +36,10 @@ async fn alive() -> Reply {
 /// 200 while the storage answers, this node knows of changes elsewhere, and nobody has asked it to
 /// stop; else 503.
 async fn ready(State(server): State<Server>) -> Reply {
-    if server.background.is_draining() || !server.lease.is_fresh() {
+    if server.background.is_draining() {
+        return Err(Error::draining());
+    }
+    if !server.lease.is_fresh() {
         return Err(Error::overloaded(1));
     }
     server.apps.platform.data.read(store::developers::any).await?;

@@ -7,16 +7,8 @@ use crate::clock::Millis;
 use crate::metrics::{Kind, Text};
 use crate::server::Server;
 
-/// Serves metrics at `address`. The error is one line.
-pub async fn serve(server: &Server, address: &str) -> Result<(), String> {
-    let failed = |it: std::io::Error| format!("cannot listen on {address}: {it}");
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    serve_on(server, listener);
-    Ok(())
-}
-
-/// The same on a socket that is open.
-pub fn serve_on(server: &Server, listener: TcpListener) {
+/// Serves metrics.
+pub fn serve(server: &Server, listener: TcpListener) {
     let keep = server.clone();
     let metrics = move || {
         let headers = [

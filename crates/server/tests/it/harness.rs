@@ -11,7 +11,7 @@ use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
-use server::clock::{Clock, Millis, Seconds};
+use server::clock::{Clock, Millis};
 use server::config::{self, Options};
 use server::console::{apps, developers};
 use server::ids::{AppId, DeveloperId, Random};
@@ -230,6 +230,13 @@ impl TestApp {
         Self { id: made.app.id, keys: keys.collect(), root, pool }
     }
 
+    /// An application of the server at `root`, by what `usher app create` has printed.
+    pub fn known(root: &str, made: &Value) -> Self {
+        let keys = apps::DEVICES.map(|it| (it, text(&made["apiKeys"][it])));
+        let (id, pool) = (text(&made["id"]), Pool::builder(TokioExecutor::new()).build_http());
+        Self { id: AppId(id.into()), keys: keys.into(), root: root.to_owned(), pool }
+    }
+
     fn at(&self, address: SocketAddr) -> Self {
         Self { root: format!("http://{address}"), ..self.clone() }
     }
@@ -392,13 +399,18 @@ impl Call {
 
     /// Sends it.
     pub async fn send(self) -> Reply {
+        self.try_send().await.unwrap()
+    }
+
+    /// Sends it. The error: there was no whole answer.
+    pub async fn try_send(self) -> Result<Reply, Box<dyn std::error::Error + Send + Sync>> {
         let mut request = Request::builder().method(self.method).uri(&self.url);
         request.headers_mut().unwrap().extend(self.headers);
         let request = request.body(Full::new(self.body)).unwrap();
-        let response = self.pool.request(request).await.unwrap();
+        let response = self.pool.request(request).await?;
         let (parts, body) = response.into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
-        Reply { status: parts.status, headers: parts.headers, body }
+        let body = body.collect().await?.to_bytes();
+        Ok(Reply { status: parts.status, headers: parts.headers, body })
     }
 }
 
@@ -452,9 +464,4 @@ impl Reply {
 #[track_caller]
 pub fn text(value: &Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("{value} is no text")).to_owned()
-}
-
-/// A length of time.
-pub fn minutes(minutes: u32) -> Seconds {
-    Seconds(minutes * 60)
 }

@@ -124,7 +124,7 @@ async fn k_11_metrics_have_an_address_of_their_own_and_tell_no_identities() {
 
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    scrape::serve_on(&server.server, listener);
+    scrape::serve(&server.server, listener);
     let request = "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     let answer = exchange(address, request).await.remove(0);
     assert_eq!(answer.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");

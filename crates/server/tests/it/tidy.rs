@@ -11,7 +11,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("the whole, put together", &["start", "control", "scrape", "reference"]),
     ("every route, once", &["router"]),
     ("features", &["login", "users", "data", "roles", "console", "health"]),
-    ("what features share", &["sessions"]),
+    ("what features share", &["sessions", "jobs"]),
     ("a handler's vocabulary", &["web"]),
     ("the state", &["server", "apps", "live", "cluster", "events"]),
     ("the world outside", &["store"]),
@@ -79,7 +79,7 @@ const RAW: &[&str] =
 /// What may stand in braces in a statement: pieces of the dialect and names out of the catalog.
 const HOLES: &[&str] = &[
     "text", "int", "bool", "json", "bytes", "strict", "lock", "skip", "position", "now", "since",
-    "table", "quoted", "kind", "COLUMNS",
+    "table", "quoted", "kind", "key", "COLUMNS", "IS_DEAD",
 ];
 
 /// The database's own clock and dice: statements take both as values.
