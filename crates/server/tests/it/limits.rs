@@ -65,6 +65,24 @@ async fn l_01_a_body_is_refused_at_the_limit_and_not_after_it_was_read() {
 }
 
 #[tokio::test]
+async fn l_01_who_has_sent_too_much_before_looking_still_gets_the_answer() {
+    let server = server(Options { body_bytes: Some(1000), ..Options::default() }).await;
+    for headers in ["Content-Length: 900000\r\n", "Transfer-Encoding: chunked\r\n"] {
+        for _ in 0..5 {
+            let mut wire = Wire::open(server.address).await;
+            wire.say(add(&server, headers)).await;
+            if headers.starts_with('T') {
+                wire.say("dbba0\r\n").await;
+            }
+            for _ in 0..9 {
+                wire.say("x".repeat(100_000)).await;
+            }
+            assert_eq!(wire.hear().await.status, 413, "{headers}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn l_01_a_body_without_an_end_is_cut_off() {
     let server = server(Options::default()).await;
     let wire = Wire::open(server.address).await;
