@@ -164,12 +164,12 @@ async fn run(command: Command) -> Result<(), String> {
 
 async fn serve(config: Config) -> Result<(), String> {
     tracing_subscriber::fmt().json().with_writer(std::io::stderr).init();
+    start::check_key(&config)?;
     std::panic::set_hook(Box::new(|panic| {
         // Where, not what: the words of a panic may hold what somebody has sent.
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(place, "a panic; whoever asked gets an error, and the server goes on");
     }));
-    start::check_key(&config)?;
     let hold = match config.database_url {
         None => Some(start::hold(&config.data_dir)?),
         Some(_) => None,

@@ -7,7 +7,7 @@ use crate::clock::Millis;
 use crate::metrics::{Kind, Text};
 use crate::server::Server;
 
-/// Serves metrics.
+/// Serves metrics on a socket that is open.
 pub fn serve(server: &Server, listener: TcpListener) {
     let keep = server.clone();
     let metrics = move || {

@@ -17,7 +17,13 @@ An application is reached under `/{app}/{key}`, with its id and one of its API k
 of its own, under `/api`. A key identifies a client; it authorises nothing, but for the server-code \
 key. A user's session is the header `user-token`, a developer's the header `auth-key`.\n\n\
 A refusal is `{\"code\": …, \"message\": …, \"errorData\": {…}}`. Each route lists its own codes; any \
-may also answer with what holds for all: 999 (too many requests), 20000 to 20010.";
+may also answer with those that hold for all, such as 999 (too many requests) or 20001 (busy): the \
+answer `default`.";
+
+/// The codes that any route may answer with: what is wrong with the request as such, or with the
+/// server.
+pub const EVERYWHERE: &[u32] =
+    &[999, 20000, 20001, 20002, 20003, 20004, 20005, 20006, 20007, 20008, 20009, 20010, 20015];
 
 /// The parts of the API, in the order of the document.
 const TAGS: &[(&str, &str)] = &[
@@ -67,7 +73,7 @@ pub fn document(routes: &[Route]) -> Value {
             "schemas": schemas(),
             "responses": {
                 "Error": {
-                    "description": "A refusal or a failure",
+                    "description": format!("A refusal or a failure\n\n{}", lines(EVERYWHERE)),
                     "content": { "application/json": { "schema": named("Error") } },
                 },
             },
@@ -123,11 +129,9 @@ fn operation(route: &Route) -> Value {
         done["content"] = json!({ *kind: { "schema": schema } });
     }
     let mut responses = Map::from_iter([("200".to_owned(), done)]);
-    for (status, refusals) in by_status(&codes(route)) {
-        let lines: Vec<String> =
-            refusals.iter().map(|(code, when)| format!("- {code}: {when}")).collect();
+    for (status, codes) in by_status(&codes(route)) {
         let refusal = json!({
-            "description": lines.join("\n"),
+            "description": lines(&codes),
             "content": { "application/json": { "schema": named("Error") } },
         });
         responses.insert(status.to_string(), refusal);
@@ -143,12 +147,18 @@ fn operation(route: &Route) -> Value {
     operation
 }
 
-/// Codes by HTTP status, each with when it comes.
-fn by_status(codes: &[u32]) -> BTreeMap<u16, Vec<(u32, &'static str)>> {
-    let mut statuses: BTreeMap<u16, Vec<(u32, &str)>> = BTreeMap::new();
+/// A line for each code: when it comes.
+fn lines(codes: &[u32]) -> String {
+    let all = codes.iter().flat_map(|code| REFERENCE.iter().filter(move |it| it.2 == *code));
+    all.map(|it| format!("- {}: {}", it.2, it.4.trim())).collect::<Vec<_>>().join("\n")
+}
+
+/// Codes by HTTP status.
+fn by_status(codes: &[u32]) -> BTreeMap<u16, Vec<u32>> {
+    let mut statuses: BTreeMap<u16, Vec<u32>> = BTreeMap::new();
     for code in codes {
-        for (_, status, code, _, when) in REFERENCE.iter().filter(|it| it.2 == *code) {
-            statuses.entry(status.as_u16()).or_default().push((*code, when.trim()));
+        if let Some((_, status, ..)) = REFERENCE.iter().find(|it| it.2 == *code) {
+            statuses.entry(status.as_u16()).or_default().push(*code);
         }
     }
     statuses

@@ -404,13 +404,15 @@ impl Call {
 
     /// Sends it. The error: there was no whole answer.
     pub async fn try_send(self) -> Result<Reply, Box<dyn std::error::Error + Send + Sync>> {
-        let mut request = Request::builder().method(self.method).uri(&self.url);
+        let mut request = Request::builder().method(&self.method).uri(&self.url);
         request.headers_mut().unwrap().extend(self.headers);
         let request = request.body(Full::new(self.body)).unwrap();
         let response = self.pool.request(request).await?;
         let (parts, body) = response.into_parts();
         let body = body.collect().await?.to_bytes();
-        Ok(Reply { status: parts.status, headers: parts.headers, body })
+        let reply = Reply { status: parts.status, headers: parts.headers, body };
+        super::reference::is_as_told(&self.method, &self.url, &reply);
+        Ok(reply)
     }
 }
 

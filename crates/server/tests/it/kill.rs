@@ -188,17 +188,17 @@ async fn together<F: Future<Output = Client> + Send + 'static>(
 }
 
 /// A number from the environment.
-fn number(name: &str, usual: u64) -> u64 {
+pub fn number(name: &str, usual: u64) -> u64 {
     #[expect(clippy::disallowed_methods, reason = "only tests know these")]
     let text = std::env::var(name);
     text.map_or(usual, |it| it.parse().unwrap())
 }
 
 /// Seeded chance.
-struct Dice(Random);
+pub struct Dice(pub Random);
 
 impl Dice {
-    fn below(&mut self, end: u64) -> u64 {
+    pub fn below(&mut self, end: u64) -> u64 {
         u64::from_le_bytes(self.0.bytes()) % end
     }
 
@@ -534,7 +534,7 @@ impl Developer {
         if self.key.is_empty() {
             let body = json!({ "login": DEVELOPER.0, "password": DEVELOPER.1 });
             let reply = app.outside(Method::POST, "/console/home/login").body(body).send().await;
-            self.key = reply.headers["auth-key"].to_str().unwrap().to_owned();
+            reply.headers["auth-key"].to_str().unwrap().clone_into(&mut self.key);
             let settings = json!({
                 "enableMultipleLogins": true, "maxConcurrentLogins": 0,
                 "sessionTimeoutEnabled": true, "sessionTimeout": self.timeout,
@@ -621,9 +621,8 @@ impl Developer {
                 None => self.make_again(app, &name, &mut there).await,
             },
             Some(AppDoubt::Removed(name, id)) => {
-                if there.contains(&(name.clone(), id.clone())) {
-                    self.apps.push((name, id));
-                }
+                self.apps
+                    .extend(there.iter().find(|it| **it == (name.clone(), id.clone())).cloned());
             }
         }
         self.apps.sort();

@@ -1,11 +1,142 @@
 //! The API reference and the other pages: made of the same tables as the server, and whole.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
-use serde_json::Value;
+use http::Method;
+use serde_json::{Value, json};
 use server::error::REFERENCE;
 use server::web::{Route, openapi, shape};
 use server::{reference, router};
+
+use super::harness::Reply;
+
+/// Fails if an answer is none that the API reference tells of: a refusal whose code its route does
+/// not name, or a body of another shape. Every test's requests come by here.
+#[track_caller]
+pub fn is_as_told(method: &Method, url: &str, reply: &Reply) {
+    static TOLD: LazyLock<(Vec<Route>, Value)> = LazyLock::new(|| {
+        let routes = router::routes();
+        let document = openapi::document(&routes);
+        (routes, document)
+    });
+    let path = url.split_once("://").and_then(|it| it.1.find('/').map(|at| &it.1[at..]));
+    let path = path.unwrap_or_default().split('?').next().unwrap_or_default();
+    let Some(route) = meant(&TOLD.0, method, path) else { return };
+    let text = String::from_utf8_lossy(&reply.body);
+    let body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+    let id = route.id;
+    if !reply.status.is_success() {
+        let code = body["code"].as_u64().and_then(|it| u32::try_from(it).ok()).unwrap_or(0);
+        let told = openapi::codes(route).contains(&code) || openapi::EVERYWHERE.contains(&code);
+        assert!(told, "the reference of {id} does not tell of {} {text}", reply.status);
+        let fault = mismatch(&TOLD.1, &shape::named("Error"), &body, "");
+        assert_eq!(fault, None, "{id} answered {text}");
+        return;
+    }
+    match &route.gives {
+        None => assert!(reply.body.is_empty(), "{id} should have nothing to say, but said {text}"),
+        Some(("application/json", shape)) => {
+            let fault = mismatch(&TOLD.1, shape, &body, "");
+            assert_eq!(fault, None, "{id} answered {text}");
+        }
+        Some((kind, _)) => {
+            let said = reply.headers["content-type"].to_str().unwrap();
+            assert!(said.starts_with(kind), "{id} answered with {said}");
+        }
+    }
+}
+
+/// The route of a path: of several that fit, the one with the most literal segments.
+fn meant<'a>(routes: &'a [Route], method: &Method, path: &str) -> Option<&'a Route> {
+    let path: Vec<&str> = path.trim_end_matches('/').split('/').collect();
+    let fitting = routes.iter().filter(|route| {
+        let wanted: Vec<&str> = route.path.split('/').collect();
+        let pairs = || wanted.iter().zip(&path);
+        let fits = pairs().all(|(wanted, it)| wanted.starts_with('{') || wanted == it);
+        route.method == *method && wanted.len() == path.len() && fits
+    });
+    fitting.min_by_key(|it| it.path.matches('{').count())
+}
+
+/// Where `value` is not of that shape, if it is not.
+fn mismatch(document: &Value, shape: &Value, value: &Value, place: &str) -> Option<String> {
+    if let Some(reference) = shape["$ref"].as_str() {
+        let shape = document.pointer(reference.trim_start_matches('#')).unwrap();
+        return mismatch(document, shape, value, place);
+    }
+    for part in shape["allOf"].as_array().into_iter().flatten() {
+        if let Some(fault) = mismatch(document, part, value, place) {
+            return Some(fault);
+        }
+    }
+    let is = |kind: &Value| match kind.as_str().unwrap() {
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "integer" => value.is_i64() || value.is_u64(),
+        "number" => value.is_number(),
+        "boolean" => value.is_boolean(),
+        "null" => value.is_null(),
+        other => panic!("{other} is no type"),
+    };
+    let fits = match &shape["type"] {
+        Value::Null => true,
+        Value::Array(kinds) => kinds.iter().any(is),
+        kind => is(kind),
+    };
+    let words = shape["enum"].as_array().is_none_or(|it| it.contains(value));
+    let constant = shape.get("const").is_none_or(|it| it == value);
+    let mut choices = shape["oneOf"].as_array().into_iter().flatten().peekable();
+    let chosen = choices.peek().is_none()
+        || choices.any(|it| mismatch(document, it, value, place).is_none());
+    if !(fits && words && constant && chosen) {
+        return Some(format!("{place}: {value} is not {shape}"));
+    }
+    for name in shape["required"].as_array().into_iter().flatten() {
+        if value.get(name.as_str().unwrap()).is_none() {
+            return Some(format!("{place} has no {name}"));
+        }
+    }
+    for (name, shape) in shape["properties"].as_object().into_iter().flatten() {
+        let fault = value
+            .get(name)
+            .and_then(|it| mismatch(document, shape, it, &format!("{place}/{name}")));
+        if fault.is_some() {
+            return fault;
+        }
+    }
+    let items = value.as_array().filter(|_| shape.get("items").is_some());
+    items.into_iter().flatten().find_map(|it| mismatch(document, &shape["items"], it, place))
+}
+
+#[test]
+fn an_answer_of_another_shape_is_noticed() {
+    let document = openapi::document(&router::routes());
+    let fault = |shape: &Value, value: Value| mismatch(&document, shape, &value, "").is_some();
+    let users = shape::list(&shape::named("User"));
+    let sort = shape::object(&[
+        ("size", shape::number(), ""),
+        ("order?", shape::word(&["asc", "desc"]), ""),
+    ]);
+    for (shape, good, bad) in [
+        (&users, json!([{ "email": "ann@example.com", "shoe": 44 }]), json!([{ "email": 1 }])),
+        (&users, json!([]), json!({})),
+        (&users, json!([{ "updated": null }]), json!([{ "updated": "now" }])),
+        (&sort, json!({ "size": 1 }), json!({ "order": "asc" })),
+        (&sort, json!({ "size": 1, "order": "asc" }), json!({ "size": 1, "order": "up" })),
+        (&shape::named("LoggedIn"), json!({ "user-token": "x" }), json!({ "email": null })),
+    ] {
+        assert!(!fault(shape, good.clone()), "{good}");
+        assert!(fault(shape, bad.clone()), "{bad}");
+    }
+    let routes = router::routes();
+    let id = |path: &str| meant(&routes, &Method::POST, path).map(|it| it.id);
+    assert_eq!(id("/A/K/users/register/guest"), Some("loginAsGuest"));
+    assert_eq!(id("/A/K/data/Users/count"), Some("count"));
+    assert_eq!(id("/A/console/data/Users/count/"), Some("consoleCount"));
+    assert_eq!(id("/nothing"), None);
+}
 
 /// Every value of a document, with the path to it.
 fn walk<'a>(value: &'a Value, path: &str, each: &mut dyn FnMut(&str, &'a Value)) {
