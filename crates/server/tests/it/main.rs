@@ -13,6 +13,7 @@ mod database;
 mod harness;
 mod invariants;
 mod job_simulation;
+mod jobs;
 mod look;
 mod races;
 
