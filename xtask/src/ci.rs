@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::program::{self, cargo, run, shown};
 use crate::tally::Tally;
-use crate::{Result, generated, needs, suite};
+use crate::{Result, figures, generated, needs, suite};
 
 /// How long the list of known faults in dependencies may take to arrive.
 const FETCH: Duration = Duration::from_mins(1);
@@ -40,6 +40,14 @@ pub fn command(args: &[String]) -> Result<ExitCode> {
     }
     if let Some(built) = built {
         stage(&mut tally, "generated files", || generated::check(built.usher()?));
+        let mut told = Vec::new();
+        stage(&mut tally, "figures of the program", || {
+            told = figures::of(built.usher()?)?;
+            Ok(())
+        });
+        for figure in told {
+            tally.figure(figure);
+        }
     }
     print!("{tally}");
     Ok(if tally.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_methods, reason = "clock and environment are the server's rule")]
 
 mod ci;
+mod figures;
 mod generated;
 mod needs;
 mod pg;

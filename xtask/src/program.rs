@@ -3,14 +3,34 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use crate::Result;
 
-/// The root of the repository.
+/// The root of the repository that this command is about.
+///
+/// It is found when the command runs, not when it is built: clones that share a target folder share
+/// this program, and each must work on its own files. `cargo xtask` says where it was called; a
+/// program that is started by hand looks around.
 pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+    static ROOT: OnceLock<PathBuf> = OnceLock::new();
+    ROOT.get_or_init(|| {
+        let named = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+        let here = std::env::current_dir().ok();
+        let found = named.iter().chain(&here).find_map(|it| workspace(it));
+        found.map_or_else(|| PathBuf::from("."), Path::to_owned)
+    })
+}
+
+/// The nearest folder at or above `folder` with a workspace of cargo's.
+fn workspace(folder: &Path) -> Option<&Path> {
+    let is_workspace = |it: &Path| {
+        let manifest = std::fs::read_to_string(it.join("Cargo.toml"));
+        manifest.is_ok_and(|it| it.lines().any(|line| line.trim_end() == "[workspace]"))
+    };
+    folder.ancestors().find(|it| is_workspace(it))
 }
 
 /// The cargo that runs this program, at the root of the repository.
@@ -135,6 +155,23 @@ mod tests {
         let mut command = Command::new("node");
         command.arg("--test").arg("a b").env("URL", "postgres:///x?host=/tmp").env_remove("HOME");
         assert_eq!(shown(&command), "URL='postgres:///x?host=/tmp' node --test 'a b'");
+    }
+
+    #[test]
+    fn the_root_is_that_of_the_clone_where_the_command_runs() {
+        let folder = std::env::temp_dir().join(format!("xtask-root-{}", std::process::id()));
+        for clone in ["one", "two"] {
+            let clone = folder.join(clone);
+            let member = clone.join("crates/leaf/src");
+            std::fs::create_dir_all(&member).unwrap();
+            std::fs::write(clone.join("Cargo.toml"), "[workspace]\nmembers = []\n").unwrap();
+            std::fs::write(clone.join("crates/leaf/Cargo.toml"), "[package]\n").unwrap();
+            assert_eq!(workspace(&member), Some(&*clone));
+            assert_eq!(workspace(&clone), Some(&*clone));
+        }
+        assert_eq!(workspace(&folder), None, "no workspace is no root");
+        std::fs::remove_dir_all(folder).unwrap();
+        assert!(root().join("xtask/src/program.rs").is_file());
     }
 
     #[test]

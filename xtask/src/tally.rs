@@ -119,6 +119,7 @@ pub struct Tally {
     times: Vec<(Duration, String)>,
     stages: Vec<(Duration, String)>,
     ahead: Vec<String>,
+    figures: Vec<String>,
 }
 
 impl Tally {
@@ -168,6 +169,11 @@ impl Tally {
         self.ahead.push(text);
     }
 
+    /// Notes what was measured of the program, in one line.
+    pub fn figure(&mut self, text: String) {
+        self.figures.push(text);
+    }
+
     /// Notes how long a stage took.
     pub fn stage(&mut self, name: &str, took: Duration) {
         self.stages.push((took, name.to_owned()));
@@ -193,6 +199,12 @@ impl fmt::Display for Tally {
         }
         for (took, name) in slowest.into_iter().take(5) {
             writeln!(f, "  {:>8.1} s  {name}", took.as_secs_f64())?;
+        }
+        if !self.figures.is_empty() {
+            writeln!(f, "The program:")?;
+        }
+        for figure in &self.figures {
+            writeln!(f, "  {figure}")?;
         }
         if !self.ahead.is_empty() {
             writeln!(f, "Not run:")?;
@@ -298,7 +310,9 @@ test at users.test.js:3:1
         tally.add(read(Format::Libtest, LIBTEST), false, "it", |it| format!("test {it}"));
         tally.add(read(Format::Node, NODE), false, "clients", str::to_owned);
         tally.check(Ok(()));
+        tally.figure("60 MB: size".to_owned());
         let text = tally.to_string();
+        assert!(text.contains("The program:\n  60 MB: size\n"), "{text}");
         assert_eq!(text.lines().last(), Some("5 passed, 3 failed"));
         assert_eq!(text.matches(" passed, ").count(), 1);
         assert!(

@@ -170,6 +170,18 @@ impl Apps {
         self.cache.remove(id);
     }
 
+    /// Takes over a newer description of an application's tables, into whatever is kept of the
+    /// application by now: that need not be what the request that made it has in hand. Call it
+    /// after the commit, before the answer.
+    pub fn set_schema(&self, id: &AppId, schema: &Arc<Schema>) {
+        let mut forgotten = self.forgotten();
+        // A loading that has begun may have read the description before.
+        *forgotten += 1;
+        if let Some(app) = self.cache.get(id) {
+            app.set_schema(schema);
+        }
+    }
+
     /// Forgets all applications.
     pub fn forget_all(&self) {
         let mut forgotten = self.forgotten();

@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::address::TrustedProxies;
 use crate::settings::Profile;
-use crate::web::address::TrustedProxies;
 
 /// What can be set, each by `--name`, `USHER_NAME` or `name` in the file.
-#[derive(Clone, Debug, Default, Deserialize, clap::Args)]
+/// It has no `Debug`: there are secrets in it.
+#[derive(Clone, Default, Deserialize, clap::Args)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Options {
     /// Where the API listens; by default 127.0.0.1:9000.
@@ -42,7 +43,7 @@ pub struct Options {
     /// when it is not set; needed with PostgreSQL.
     #[arg(long)]
     pub master_key_file: Option<PathBuf>,
-    /// The key itself.
+    /// The key itself: [`NO_FLAG`].
     #[arg(skip)]
     pub master_key: Option<String>,
     /// Proxies whose X-Forwarded-For header is believed, with commas between.
@@ -73,6 +74,10 @@ pub struct Options {
     #[arg(long)]
     pub hash_wait_seconds: Option<u64>,
 }
+
+/// Settings without a flag, because others see the command line: names, and what they mean.
+pub const NO_FLAG: &[(&str, &str)] =
+    &[("master-key", "The master key itself, 32 bytes in Base64, in place of a file")];
 
 /// How much a request may ask for.
 #[derive(Clone, Debug)]
@@ -129,31 +134,55 @@ pub fn read(
     let mut environment: BTreeMap<String, String> = environment
         .filter_map(|(name, value)| Some((name.strip_prefix("USHER_")?.to_owned(), value)))
         .collect();
-    let file = environment.remove("CONFIG").map(PathBuf::from).or(file.map(Path::to_owned));
-    let mut merged = match &file {
+    let variable = environment.remove("CONFIG").map(PathBuf::from);
+    let mut merged = match file.map(Path::to_owned).or(variable) {
         None => toml::Table::new(),
-        Some(path) => {
-            let shown = path.display();
-            let text = std::fs::read_to_string(path);
-            let text = text.map_err(|it| format!("cannot read {shown}: {it}"))?;
-            let first = |it: toml::de::Error| it.to_string().replace('\n', " ");
-            toml::from_str(&text).map_err(|it| format!("{shown}: {}", first(it)))?
-        }
+        Some(path) => from_file(&path)?,
     };
     for (name, value) in environment {
         let key = name.to_ascii_lowercase().replace('_', "-");
         let number = value.parse::<i64>().ok().filter(|_| NUMBERS.contains(&key.as_str()));
-        merged.insert(key, number.map_or(toml::Value::String(value), toml::Value::Integer));
+        let value = number.map_or(toml::Value::String(value), toml::Value::Integer);
+        let place = format!("the variable USHER_{name}");
+        one(&key, &value, &place)?;
+        merged.insert(key, value);
     }
-    let below: Options = merged.try_into().map_err(|it: toml::de::Error| {
-        let text = it.message().to_owned();
-        format!("a setting of the file or the environment (USHER_…) is wrong: {text}")
-    })?;
+    let below = merged.try_into().map_err(|it: toml::de::Error| it.message().to_owned())?;
     check(over(flags, below))
 }
 
+fn from_file(path: &Path) -> Result<toml::Table, String> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path);
+    let text = text.map_err(|it| format!("cannot read the configuration {shown}: {it}"))?;
+    let table: toml::Table = toml::from_str(&text).map_err(|it| {
+        // The line itself stays out: it may hold a secret.
+        let before = it.span().and_then(|it| text.get(..it.start)).unwrap_or_default();
+        format!("{shown}, line {}: {}", before.matches('\n').count() + 1, it.message())
+    })?;
+    for (key, value) in &table {
+        one(key, value, &shown.to_string())?;
+    }
+    Ok(table)
+}
+
+/// Sees that there is such a setting and that the value is of its kind. The error names the
+/// setting, never the value: it may be a secret.
+fn one(key: &str, value: &toml::Value, place: &str) -> Result<(), String> {
+    let alone = toml::Table::from_iter([(key.to_owned(), value.clone())]);
+    alone.try_into::<Options>().map(drop).map_err(|it| {
+        if it.message().starts_with("unknown field") {
+            format!("{place} sets {key}, which is no setting. `usher serve --help` lists them all")
+        } else if NUMBERS.contains(&key) {
+            format!("{key} in {place} must be a whole number that is not negative")
+        } else {
+            format!("{key} in {place} must be a text")
+        }
+    })
+}
+
 /// Settings that are numbers: the environment has only texts.
-const NUMBERS: &[&str] = &[
+pub const NUMBERS: &[&str] = &[
     "body-bytes",
     "request-seconds",
     "connections",
@@ -166,7 +195,16 @@ const NUMBERS: &[&str] = &[
 
 fn has_password(url: &str) -> bool {
     let user = url.split_once("://").and_then(|it| it.1.split_once('@')).map(|it| it.0);
-    user.is_some_and(|it| it.contains(':')) || url.contains("password=")
+    let spaceless: String = url.chars().filter(|it| !it.is_whitespace()).collect();
+    user.is_some_and(|it| it.contains(':')) || spaceless.contains("password=")
+}
+
+fn is_public(url: &str) -> bool {
+    let Ok(url) = url.parse::<http::Uri>() else { return false };
+    let scheme = url.scheme_str().is_some_and(|it| ["http", "https"].contains(&it));
+    let host =
+        url.authority().is_some_and(|it| !it.host().is_empty() && !it.as_str().contains('@'));
+    scheme && host && url.query().is_none()
 }
 
 fn over(top: Options, below: Options) -> Options {
@@ -222,13 +260,25 @@ fn check(options: Options) -> Result<Config, String> {
         iterations: options.argon2_iterations.unwrap_or(standard.iterations),
         ..standard
     };
-    params.check().map_err(|it| it.to_string())?;
+    params.check().map_err(|it| format!("argon2-memory-kib, argon2-iterations: {it}"))?;
     let usual = hashes::PoolOptions::default();
     let threads = options.hash_threads.unwrap_or(usual.threads);
     let max_wait = options.hash_wait_seconds.map_or(usual.max_wait, Duration::from_secs);
     let public_url = options.public_url.map(|it| it.trim_end_matches('/').to_owned());
-    if public_url.as_deref().is_some_and(|it| !it.starts_with("http")) {
-        return Err("public-url must begin with http:// or https://".to_owned());
+    if public_url.as_deref().is_some_and(|it| !is_public(it)) {
+        return Err(
+            "public-url must be http:// or https://, then a host, without a query".to_owned()
+        );
+    }
+    for (name, none) in [
+        ("body-bytes", options.body_bytes == Some(0)),
+        ("request-seconds", options.request_seconds == Some(0)),
+        ("connections", options.connections == Some(0)),
+        ("hash-threads", threads == 0),
+    ] {
+        if none {
+            return Err(format!("{name} is 0. Use 1 or more"));
+        }
     }
     Ok(Config {
         listen: options.listen.unwrap_or_else(|| "127.0.0.1:9000".to_owned()),
@@ -264,17 +314,43 @@ mod tests {
     fn a_mistake_is_one_line_that_names_it() {
         for (pairs, part) in [
             (vec![("USHER_LISTN", "x")], "listn"),
-            (vec![("USHER_BODY_BYTES", "many")], "invalid type"),
+            (vec![("USHER_BODY_BYTES", "many")], "body-bytes"),
+            (vec![("USHER_CONNECTIONS", "0")], "connections"),
             (vec![("USHER_NEW_APP_PROFILE", "loose")], "loose"),
             (vec![("USHER_DATABASE_URL", "postgres:///u")], "master key"),
             (vec![("USHER_TRUSTED_PROXIES", "nonsense")], "trusted-proxies"),
             (vec![("USHER_ARGON2_MEMORY_KIB", "1024")], "19456"),
             (vec![("USHER_PUBLIC_URL", "ftp://x")], "public-url"),
+            (vec![("USHER_PUBLIC_URL", "httpx://x")], "public-url"),
+            (vec![("USHER_PUBLIC_URL", "https://")], "public-url"),
             (vec![("USHER_CONFIG", "/there/is/none.toml")], "none.toml"),
         ] {
             let text = read_env(&pairs).err().unwrap_or_default();
             assert!(text.contains(part) && !text.contains('\n'), "{pairs:?}: {text}");
         }
+    }
+
+    #[test]
+    fn every_setting_has_a_flag_with_a_text_or_is_named_without_one() {
+        use clap::Args as _;
+        let command = Options::augment_args(clap::Command::new("usher"));
+        let mut named: Vec<String> = Vec::new();
+        for flag in command.get_arguments() {
+            let name = flag.get_long().unwrap_or_default();
+            let help = flag.get_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.len() > 10, "--{name} says what it is for");
+            let number = help.contains("bytes") || help.starts_with("Seconds");
+            assert!(!number || NUMBERS.contains(&name) || name.ends_with("file"), "--{name}");
+            named.push(name.to_owned());
+        }
+        named.extend(NO_FLAG.iter().map(|it| it.0.to_owned()));
+        // The file's reader lists what it knows when it meets what it does not.
+        let complaint = read_env(&[("USHER_NO_SUCH_THING", "x")]).err().unwrap();
+        let known: Vec<&str> = complaint.split('`').skip(3).step_by(2).collect();
+        assert!(known.len() > 15, "{complaint}");
+        assert!(NUMBERS.iter().all(|it| known.contains(it)));
+        assert_eq!(named.iter().filter(|it| !known.contains(&it.as_str())).count(), 0, "{named:?}");
+        assert_eq!(known.iter().filter(|it| !named.iter().any(|n| n == *it)).count(), 0);
     }
 
     #[test]

@@ -139,10 +139,8 @@ async fn owner(server: &Server, email: Option<&str>) -> Result<DeveloperId> {
     }
 }
 
-/// Serves metrics at `address`. The error is one line.
-pub async fn serve_metrics(server: &Server, address: &str) -> Result<(), String> {
-    let failed = |it: std::io::Error| format!("cannot listen on {address}: {it}");
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
+/// Serves metrics.
+pub fn serve_metrics(server: &Server, listener: TcpListener) {
     let keep = server.clone();
     let metrics = move || {
         let mut text = String::new();
@@ -153,5 +151,4 @@ pub async fn serve_metrics(server: &Server, address: &str) -> Result<(), String>
     server.background.run(async move {
         let _ = axum::serve(listener, router).await;
     });
-    Ok(())
 }

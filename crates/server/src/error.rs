@@ -25,22 +25,25 @@ pub struct Error {
     pub data: Option<Box<Map<String, Value>>>,
     /// Seconds after which another try makes sense; becomes `Retry-After`.
     pub retry_after: Option<u32>,
-    /// What went wrong inside.
-    pub cause: Option<Box<dyn std::error::Error + Send + Sync>>,
+    /// What went wrong inside. Private, so that only this file can make an `Error`.
+    cause: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
-/// `constructors!` writes one constructor per line: documentation, name, status, code, words. The
-/// list of all of them is [`REFERENCE`].
+/// `refusals!` writes one constructor per line: documentation, name, what it is told, status, code,
+/// words. The list of all of them is [`REFERENCE`].
 macro_rules! refusals {
-    ($($(#[doc = $doc:literal])+ $name:ident: $status:ident, $code:literal, $message:literal;)+) => {
+    ($(
+        $(#[doc = $doc:literal])+
+        $name:ident $(($($told:ident: $type:ty),+))?: $status:ident, $code:literal, $message:literal;
+    )+) => {
         impl Error {
             $($(#[doc = $doc])+
-            pub fn $name() -> Self {
-                Self::client(StatusCode::$status, $code, $message)
+            pub fn $name($($($told: $type),+)?) -> Self {
+                Self::client(StatusCode::$status, $code, format!($message))
             })+
         }
 
-        /// Every fixed refusal: name, status, code, message, and when it happens.
+        /// Every refusal: name, status, code, message with `{what}` it is told, and when it happens.
         pub const REFERENCE: &[(&str, StatusCode, u32, &str, &str)] = &[
             $((stringify!($name), StatusCode::$status, $code, $message, concat!($($doc),+)),)+
         ];
@@ -130,130 +133,76 @@ refusals! {
     app_exists: BAD_REQUEST, 20013, "You have an application of this name already. Choose another";
     /// A domain that is mapped already.
     domain_taken: BAD_REQUEST, 20014, "This domain belongs to an application already";
+    /// Settings that another developer changed while they were being written.
+    settings_changed: CONFLICT, 20016, "Somebody else changed the settings at this moment. Read them and try again";
+    /// No object has that id.
+    no_such_object(id: &str): BAD_REQUEST, 1000, "Entity with ID {id} not found";
+    /// An `offset` that is no whole number from 0 on.
+    bad_offset: BAD_REQUEST, 1004, "offset must be a whole number that is not negative";
+    /// A `pageSize` that is no whole number from 1 on.
+    bad_page_size: BAD_REQUEST, 1005, "pageSize must be a whole number that is not negative";
+    /// A page of more than 100 objects.
+    page_too_large: BAD_REQUEST, 1025, "pageSize must be 100 at most";
+    /// A column that the table does not have, in `sortBy` or `props`.
+    no_such_column(column: &str, table: &str): BAD_REQUEST, 1006, "Column '{column}' does not exist in table '{table}'";
+    /// A `sortBy` that names no order.
+    bad_order: BAD_REQUEST, 1006, "Sort by a column, then asc or desc";
+    /// A value that does not fit its column.
+    wrong_type(property: &str): BAD_REQUEST, 1007, "Unable to save object - invalid data type for properties - {property}. You can change the property type in developer console.";
+    /// No table has that name.
+    no_such_table(name: &str): BAD_REQUEST, 1009, "Table not found by name '{name}'. Check its spelling and case, or create it in the Console";
+    /// The caller may not add objects to the table.
+    create_denied(table: &str): BAD_REQUEST, 1011, "You do not have permission to create objects of table {table}";
+    /// The caller may not read objects of the table.
+    find_denied(table: &str): BAD_REQUEST, 1013, "You do not have permission to find objects of table {table}";
+    /// A condition that cannot be read or is not served yet.
+    where_clause(what: impl fmt::Display): BAD_REQUEST, 1017, "{what}";
+    /// An operation that users do not allow.
+    not_on_users(what: &str): BAD_REQUEST, 1148, "{what}";
+    /// A value that another row has in a unique column.
+    not_unique: BAD_REQUEST, 1155, "Another object has this value in a property that must be unique";
+    /// A required property is missing.
+    required(property: &str): BAD_REQUEST, 3012, "The required property {property} is missing";
+    /// The identity is missing.
+    no_identity(property: &str): BAD_REQUEST, 3013, "The property {property}, by which users log in, is missing";
+    /// A parameter that is missing or has a value that it cannot have.
+    bad_parameter(what: impl fmt::Display): BAD_REQUEST, 3038, "{what}";
+    /// A required property or the identity is empty.
+    empty(property: &str): BAD_REQUEST, 3045, "The property {property} must not be empty";
+    /// A token that is unknown, ended or expired. The text repeats it as it was sent, as clients
+    /// compare it; it is dead, so nothing is given away.
+    dead_token(token: &str): BAD_REQUEST, 3064, "Not existing user token - {token}. Relogin user to update your user token";
+    /// A value that the rules of its property or of passwords refuse.
+    refused_value(what: impl fmt::Display): BAD_REQUEST, 8023, "{what}";
+    /// A failure that the client can do nothing about; the log has the cause.
+    broken: INTERNAL_SERVER_ERROR, 20000, "Internal error. Give the operator the requestId of this answer";
+    /// The server has more to do than it can in time, or its database is away.
+    busy: SERVICE_UNAVAILABLE, 20001, "The server is busy. Try again in a moment";
+    /// A body that is not the JSON that the path takes.
+    bad_json(what: impl fmt::Display): BAD_REQUEST, 20004, "The body is not valid JSON: {what}";
+    /// The disk is full.
+    no_space: INSUFFICIENT_STORAGE, 20015, "The server has no disk space left for writing. Tell the operator";
 }
 
 impl Error {
-    /// A refusal with `code` and words of its own.
-    pub fn client(status: StatusCode, code: u32, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), data: None, retry_after: None, cause: None }
-    }
-
-    fn bad(code: u32, message: impl Into<String>) -> Self {
-        Self::client(StatusCode::BAD_REQUEST, code, message)
+    fn client(status: StatusCode, code: u32, message: String) -> Self {
+        Self { status, code, message, data: None, retry_after: None, cause: None }
     }
 
     /// 500: a failure that the client can do nothing about.
     pub fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        let message = "Internal error. Give the operator the requestId of this answer";
-        let status = StatusCode::INTERNAL_SERVER_ERROR;
-        Self { cause: Some(cause.into()), ..Self::client(status, 20000, message) }
+        Self { cause: Some(cause.into()), ..Self::broken() }
     }
 
     /// 503: the server has more to do than it can in time, or its database is away.
     pub fn overloaded(retry_after: u32) -> Self {
-        let message = "The server is busy. Try again in a moment";
-        let status = StatusCode::SERVICE_UNAVAILABLE;
-        Self { retry_after: Some(retry_after), ..Self::client(status, 20001, message) }
+        Self { retry_after: Some(retry_after), ..Self::busy() }
     }
 
-    /// 1000: no object has that id.
-    pub fn no_such_object(id: &str) -> Self {
-        Self::bad(1000, format!("Entity with ID {id} not found"))
-    }
-
-    /// 1009: no table has that name.
-    pub fn no_such_table(name: &str) -> Self {
-        let message = format!(
-            "Table not found by name '{name}'. Check its spelling and case, or create it in the Console"
-        );
-        Self::bad(1009, message)
-    }
-
-    /// 1011 to 1015: the operation on a table of the application is not permitted.
-    pub fn denied_on_table(code: u32, operation: &str, table: &str) -> Self {
-        Self::bad(
-            code,
-            format!("You do not have permission to {operation} objects of table {table}"),
-        )
-    }
-
-    /// 1007: a value that does not fit its column.
-    pub fn wrong_type(property: &str) -> Self {
-        let message = format!(
-            "Unable to save object - invalid data type for properties - {property}. \
-             You can change the property type in developer console."
-        );
-        Self::bad(1007, message)
-    }
-
-    /// 1017: a condition that cannot be read or is not served yet.
-    pub fn where_clause(message: impl Into<String>) -> Self {
-        Self::bad(1017, message)
-    }
-
-    /// 1005, 1004 or 1025: a page that cannot be had.
-    pub fn page(code: u32, message: &str) -> Self {
-        Self::bad(code, message)
-    }
-
-    /// 1006: a column that the table does not have, in `sortBy` or `props`.
-    pub fn no_such_column(column: &str, table: &str) -> Self {
-        Self::bad(1006, format!("Column '{column}' does not exist in table '{table}'"))
-    }
-
-    /// 1148: an operation that users do not allow.
-    pub fn not_on_users(message: &str) -> Self {
-        Self::bad(1148, message)
-    }
-
-    /// 1155: a value that another row has in a unique column.
-    pub fn not_unique() -> Self {
-        Self::bad(1155, "Another object has this value in a property that must be unique")
-    }
-
-    /// 3012: a required property is missing.
-    pub fn required(property: &str) -> Self {
-        Self::bad(3012, format!("The required property {property} is missing"))
-    }
-
-    /// 3013: the identity is missing.
-    pub fn no_identity(property: &str) -> Self {
-        Self::bad(3013, format!("The property {property}, by which users log in, is missing"))
-    }
-
-    /// 3045: a required property or the identity is empty.
-    pub fn empty(property: &str) -> Self {
-        Self::bad(3045, format!("The property {property} must not be empty"))
-    }
-
-    /// 3038: a parameter that is missing or has a value that it cannot have.
-    pub fn bad_parameter(message: impl Into<String>) -> Self {
-        Self::bad(3038, message)
-    }
-
-    /// 3064: a token that is unknown, ended or expired. The text repeats the token as it was sent,
-    /// as clients compare it; it is dead, so nothing is given away.
-    pub fn dead_token(token: &str) -> Self {
-        let message =
-            format!("Not existing user token - {token}. Relogin user to update your user token");
-        Self::bad(3064, message)
-    }
-
-    /// 8023: a value that the rules of its property or of passwords refuse.
-    pub fn refused_value(message: impl Into<String>) -> Self {
-        Self::bad(8023, message)
-    }
-
-    /// 20004: a body that is not the JSON that the path takes.
-    pub fn bad_json(message: impl fmt::Display) -> Self {
-        Self::bad(20004, format!("The body is not valid JSON: {message}"))
-    }
-
-    /// 507: the disk is full.
-    fn no_space() -> Self {
-        let message = "The server has no disk space left for writing. Tell the operator";
-        let status = StatusCode::INSUFFICIENT_STORAGE;
-        Self { retry_after: Some(10), ..Self::client(status, 20015, message) }
+    /// 503: the server has been asked to stop, and stops when it has answered what it was asked.
+    pub fn draining() -> Self {
+        let message = "The server is draining: it is about to stop. Ask another node";
+        Self { message: message.into(), ..Self::overloaded(1) }
     }
 
     /// Whether the database had no such place or table: what was asked for is gone.
@@ -290,7 +239,9 @@ impl From<engine::Error> for Error {
     fn from(cause: engine::Error) -> Self {
         match cause {
             engine::Error::Unique { .. } => Self::not_unique(),
-            engine::Error::NoSpace => Self { cause: Some(cause.into()), ..Self::no_space() },
+            engine::Error::NoSpace => {
+                Self { cause: Some(cause.into()), retry_after: Some(10), ..Self::no_space() }
+            }
             engine::Error::Overloaded
             | engine::Error::Deadline
             | engine::Error::Unavailable(_)
@@ -331,12 +282,22 @@ mod tests {
 
     use super::*;
 
+    /// The wire has one code for whatever is wrong with a column in a query.
+    const SHARED: &[u32] = &[1006];
+
     #[test]
     fn codes_are_unique_but_where_the_wire_shares_them() {
         let mut seen = BTreeSet::new();
         for (name, _, code, message, when) in REFERENCE {
-            assert!(seen.insert(code), "{name} uses {code} again");
+            assert!(seen.insert(code) || SHARED.contains(code), "{name} uses {code} again");
             assert!(!message.is_empty() && !when.trim().is_empty(), "{name} explains itself");
         }
+    }
+
+    #[test]
+    fn a_refusal_says_what_it_was_told() {
+        let error = Error::no_such_column("shoe", "Users");
+        assert_eq!(error.message, "Column 'shoe' does not exist in table 'Users'");
+        assert_eq!((error.status.as_u16(), error.code), (400, 1006));
     }
 }

@@ -1,20 +1,31 @@
 //! The server about itself: is it alive, is it ready, what can it do; and `/info` for clients.
 
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use crate::error::Error;
 use crate::server::Server;
 use crate::store;
+use crate::web::shape::{any, list, object, text};
 use crate::web::{Access, Answer, Caller, Reply, Route, State, Token, get};
 
 /// What this feature answers to.
 pub fn routes() -> Vec<Route> {
     let all = (Access::Anybody, Token::Ignored);
+    let client = (Access::AnyKey, Token::Optional);
+    let told = object(&[
+        ("appId", text(), "The application"),
+        ("apiKey", text(), "The key that the request came with"),
+        ("rtURL", text(), "Where the server is reached"),
+        ("loggers", list(&any()), "Always empty"),
+    ]);
     vec![
-        get(("alive", "/healthz", "Answers while the process lives"), all, alive),
-        get(("ready", "/readyz", "Answers while the server can serve"), all, ready),
-        get(("openapi", "/openapi.json", "Describes this API"), all, openapi),
-        get(("info", "/info", "What a client asks first"), (Access::AnyKey, Token::Optional), info),
+        get(("alive", "/healthz", "Answers while the process lives"), all, alive)
+            .gives_as("text/plain", text()),
+        get(("ready", "/readyz", "Answers while the server can serve"), all, ready)
+            .gives_as("text/plain", text())
+            .refuses(&[20001]),
+        get(("openapi", "/openapi.json", "Describes this API"), all, openapi).gives(object(&[])),
+        get(("info", "/info", "What a client asks first"), client, info).gives(told),
     ]
 }
 
@@ -25,7 +36,10 @@ async fn alive() -> Reply {
 /// 200 while the storage answers, this node knows of changes elsewhere, and nobody has asked it to
 /// stop; else 503.
 async fn ready(State(server): State<Server>) -> Reply {
-    if server.background.is_draining() || !server.lease.is_fresh() {
+    if server.background.is_draining() {
+        return Err(Error::draining());
+    }
+    if !server.lease.is_fresh() {
         return Err(Error::overloaded(1));
     }
     server.apps.platform.data.read(store::developers::any).await?;
@@ -43,68 +57,6 @@ async fn info(State(server): State<Server>, caller: Caller) -> Reply {
     }))
 }
 
-async fn openapi() -> Reply {
-    Answer::json(&document())
-}
-
-/// The `OpenAPI` document, made from the route table.
-pub fn document() -> Value {
-    let mut paths = Map::new();
-    for route in crate::router::routes() {
-        let parameters: Vec<Value> = route
-            .path
-            .split('/')
-            .filter_map(|it| it.strip_prefix('{')?.strip_suffix('}'))
-            .map(|name| {
-                json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } })
-            })
-            .collect();
-        let error = json!({ "$ref": "#/components/responses/Error" });
-        let operation = json!({
-            "operationId": route.id,
-            "summary": route.summary,
-            "parameters": parameters,
-            "security": security(&route),
-            "responses": { "200": { "description": "Done" }, "default": error },
-        });
-        let path = paths.entry(route.path.clone()).or_insert_with(|| json!({}));
-        path[route.method.as_str().to_ascii_lowercase()] = operation;
-    }
-    json!({
-        "openapi": "3.1.0",
-        "info": { "title": "Usher", "version": env!("CARGO_PKG_VERSION") },
-        "paths": paths,
-        "components": {
-            "securitySchemes": {
-                "user": { "type": "apiKey", "in": "header", "name": "user-token" },
-                "developer": { "type": "apiKey", "in": "header", "name": "auth-key" },
-            },
-            "schemas": {
-                "Error": {
-                    "type": "object",
-                    "required": ["code", "message"],
-                    "properties": {
-                        "code": { "type": "integer" },
-                        "message": { "type": "string" },
-                        "errorData": { "type": "object" },
-                    },
-                },
-            },
-            "responses": {
-                "Error": {
-                    "description": "A refusal",
-                    "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Error" } } },
-                },
-            },
-        },
-    })
-}
-
-fn security(route: &Route) -> Value {
-    match (route.access, route.token) {
-        (Access::Developer | Access::Member, _) => json!([{ "developer": [] }]),
-        (_, Token::Required) => json!([{ "user": [] }]),
-        (_, Token::Optional) => json!([{}, { "user": [] }]),
-        (_, Token::Ignored) => json!([]),
-    }
+async fn openapi(State(server): State<Server>) -> Reply {
+    Ok(Answer::json_text(server.openapi.clone()))
 }

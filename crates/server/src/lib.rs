@@ -3,6 +3,7 @@
 //! A newcomer starts at [`router`], which lists every feature, and follows one of them down:
 //! `router` → feature → `store`. Nothing points back up.
 
+pub mod address;
 pub mod apps;
 pub mod clock;
 pub mod cluster;
@@ -20,6 +21,7 @@ pub mod live;
 pub mod login;
 pub mod metrics;
 pub mod password;
+pub mod reference;
 pub mod roles;
 pub mod router;
 pub mod schema;

@@ -10,11 +10,12 @@ use clap::{Parser, Subcommand};
 use serde_json::json;
 use server::config::{self, Config, Options};
 use server::console::setup;
-use server::health;
+use server::reference;
 use server::server::Server;
 use server::settings::Profile;
 use server::start::{self, Instruments};
 use server::web::listen;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Registers and authenticates the users of your apps.
 #[derive(Parser)]
@@ -46,7 +47,7 @@ enum Command {
     },
     /// Prints reference documents.
     Reference {
-        /// `openapi`.
+        /// settings, errors, api or openapi.
         what: String,
     },
 }
@@ -88,9 +89,13 @@ enum AppCommand {
 }
 
 fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(wrong) => return refuse(&wrong),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let done = match runtime {
-        Ok(runtime) => runtime.block_on(run(Arguments::parse().command)),
+        Ok(runtime) => runtime.block_on(run(arguments.command)),
         Err(error) => Err(format!("cannot start: {error}")),
     };
     match done {
@@ -100,6 +105,23 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Prints the help that was asked for; of a mistake one line.
+fn refuse(wrong: &clap::Error) -> ExitCode {
+    use clap::error::ErrorKind;
+    if let ErrorKind::DisplayHelp
+    | ErrorKind::DisplayVersion
+    | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand = wrong.kind()
+    {
+        let _ = wrong.print();
+        return if wrong.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+    }
+    let text = wrong.to_string();
+    let what: Vec<&str> = text.lines().map(str::trim).take_while(|it| !it.is_empty()).collect();
+    let what = what.join(" ");
+    eprintln!("usher: {}. See --help", what.trim_start_matches("error: "));
+    ExitCode::from(2)
 }
 
 async fn run(command: Command) -> Result<(), String> {
@@ -129,35 +151,49 @@ async fn run(command: Command) -> Result<(), String> {
             println!("{}", server::control::ask(&config, request).await?);
             Ok(())
         }
-        Command::Reference { what } if what == "openapi" => {
-            let text = serde_json::to_string_pretty(&health::document());
-            println!("{}", text.map_err(|it| it.to_string())?);
+        Command::Reference { what } => {
+            let page = reference::PAGES.iter().find(|it| it.0 == what);
+            let names = || reference::PAGES.map(|it| it.0).join(", ");
+            let page =
+                page.ok_or_else(|| format!("there is no reference of {what}: {}", names()))?;
+            println!("{}", page.1().trim_end());
             Ok(())
         }
-        Command::Reference { what } => Err(format!("there is no reference of {what}: openapi")),
     }
 }
 
 async fn serve(config: Config) -> Result<(), String> {
     tracing_subscriber::fmt().json().with_writer(std::io::stderr).init();
+    start::check_key(&config)?;
     let hold = match config.database_url {
         None => Some(start::hold(&config.data_dir)?),
         Some(_) => None,
     };
-    let busy = |it: std::io::Error| format!("cannot listen on {}: {it}", config.listen);
-    let (listener, bound) = listen::bind(&config.listen).await.map_err(busy)?;
+    let busy = |setting, address: &str, it: std::io::Error| {
+        format!("{setting}: cannot listen on {address}: {it}")
+    };
+    let (listener, bound) =
+        listen::bind(&config.listen).await.map_err(|it| busy("listen", &config.listen, it))?;
+    let metrics = match &config.metrics_listen {
+        None => None,
+        Some(address) => {
+            Some(listen::bind(address).await.map_err(|it| busy("metrics-listen", address, it))?.0)
+        }
+    };
     let own = format!("http://{bound}");
     let public_url = config.public_url.clone().unwrap_or_else(|| own.clone());
     let server = start::build(&config, &public_url, Instruments::default()).await?;
     let outer = start::run(&server).await.map_err(|it| it.to_string())?;
     server::control::listen(&server, &config)?;
-    if let Some(address) = &config.metrics_listen {
-        server::control::serve_metrics(&server, address).await?;
+    if let Some(listener) = metrics {
+        server::control::serve_metrics(&server, listener);
     }
+    // From here on a signal to stop is heeded; before it just ends what has not begun.
+    let signals = signals().map_err(|it| format!("cannot listen for signals: {it}"))?;
     announce(&server, &own).await?;
     let stopping = server.clone();
     server.background.run(async move {
-        wait_for_signal().await;
+        wait_for(signals).await;
         stopping.background.drain();
         // Balancers see that the server is not ready before it takes no more connections.
         tokio::time::sleep(std::time::Duration::from_millis(300)).await;
@@ -186,18 +222,17 @@ async fn announce(server: &Server, own: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// SIGTERM and SIGINT.
+fn signals() -> std::io::Result<(Signal, Signal)> {
+    Ok((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
+}
+
 #[expect(
     clippy::disallowed_methods,
     clippy::exit,
     reason = "who asks a second time wants the end now, not what the server thinks of it"
 )]
-async fn wait_for_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut int)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
+async fn wait_for((mut term, mut int): (Signal, Signal)) {
     tokio::select! {
         _ = term.recv() => {}
         _ = int.recv() => {}

@@ -214,6 +214,13 @@ mod tests {
         assert!(sealer.open("app/keys/1/key", &changed).is_err(), "changed");
     }
 
+    // A secret that could be shown or written would not build.
+    static_assertions::assert_not_impl_any!(Token: fmt::Display, serde::Serialize, AsRef<str>);
+    static_assertions::assert_not_impl_any!(TokenHash: fmt::Display, serde::Serialize, Ord);
+    static_assertions::assert_not_impl_any!(Sealer: fmt::Display, fmt::Debug, serde::Serialize);
+    static_assertions::assert_not_impl_any!(crate::config::Config: fmt::Debug, serde::Serialize);
+    static_assertions::assert_not_impl_any!(crate::config::Options: fmt::Debug, serde::Serialize);
+
     #[test]
     fn debug_tells_nothing() {
         let token = Token::from_client("abc");

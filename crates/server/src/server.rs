@@ -45,6 +45,8 @@ pub struct Parts {
     pub public_url: String,
     /// The profile of a new application whose maker names none.
     pub new_app_profile: crate::settings::Profile,
+    /// The API reference, as JSON.
+    pub openapi: bytes::Bytes,
     /// Counters.
     pub metrics: Metrics,
     /// What runs beside the requests.

@@ -16,9 +16,9 @@ use crate::error::Result;
 use crate::ids::Random;
 use crate::live::Live;
 use crate::metrics::Metrics;
-use crate::secret::Sealer;
+use crate::secret::{SealError, Sealer};
 use crate::server::{Agenda, Background, Lease, Parts, Server};
-use crate::web::Outer;
+use crate::web::{self, Outer};
 use crate::{cluster, jobs, router, sessions};
 
 /// How many applications and sessions are kept in memory.
@@ -69,6 +69,20 @@ pub fn hold(dir: &Path) -> Result<Hold, String> {
     Ok(Hold(file))
 }
 
+/// Sees that the master key can be used, if one is given: before anything is made. The error is one
+/// line.
+pub fn check_key(config: &Config) -> Result<(), String> {
+    given_key(config).map_or(Ok(()), |it| it.map(drop).map_err(|it| it.to_string()))
+}
+
+fn given_key(config: &Config) -> Option<Result<Sealer, SealError>> {
+    match (&config.master_key, &config.master_key_file) {
+        (Some(text), _) => Some(Sealer::from_text(text)),
+        (None, Some(path)) => Some(Sealer::from_file(path)),
+        (None, None) => None,
+    }
+}
+
 /// Builds a server and brings its database up to this version. The error is one line.
 pub async fn build(
     config: &Config,
@@ -76,11 +90,8 @@ pub async fn build(
     instruments: Instruments,
 ) -> Result<Server, String> {
     let random = instruments.random;
-    let sealer = match (&config.master_key, &config.master_key_file) {
-        (Some(text), _) => Sealer::from_text(text),
-        (None, Some(path)) => Sealer::from_file(path),
-        (None, None) => Sealer::of_directory(&config.data_dir, &random),
-    };
+    let sealer =
+        given_key(config).unwrap_or_else(|| Sealer::of_directory(&config.data_dir, &random));
     let sealer = sealer.map_err(|it| it.to_string())?;
     let (cell, lease) = match &config.database_url {
         None => {
@@ -93,11 +104,15 @@ pub async fn build(
             let mut options = engine::PostgresOptions::new(url);
             options.hooks = instruments.hooks;
             let cell = Cell::postgres(options).await;
-            (cell.map_err(|it| format!("cannot use PostgreSQL: {it}"))?, Lease::shared())
+            (
+                cell.map_err(|it| format!("database-url: cannot use PostgreSQL: {it}"))?,
+                Lease::shared(),
+            )
         }
     };
     let passwords = hashes::Pool::start(config.hashing).map_err(|it| it.to_string())?;
-    let ids: Vec<&'static str> = router::routes().iter().map(|it| it.id).collect();
+    let routes = router::routes();
+    let ids: Vec<&'static str> = routes.iter().map(|it| it.id).collect();
     let server = Server::new(Parts {
         clock: instruments.clock,
         random,
@@ -109,6 +124,7 @@ pub async fn build(
         limits: config.limits.clone(),
         public_url: public_url.to_owned(),
         new_app_profile: config.new_app_profile,
+        openapi: web::openapi::document(&routes).to_string().into(),
         metrics: Metrics::new(&ids),
         background: Background::default(),
         agenda: Agenda::new(lease.is_shared()),

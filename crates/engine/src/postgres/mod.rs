@@ -147,5 +147,10 @@ pub(crate) async fn drop_place(database: &Database) -> Result<()> {
     let Some(schema) = database.dialect().schema(database.scope()) else { return Ok(()) };
     let sql = format!("drop schema if exists {} cascade", database.dialect().quote(&schema));
     let database = database.with_deadline(Duration::from_mins(1));
-    database.write(move |tx| tx.batch(&sql)).await
+    let drop = move |tx: &Tx<'_>| {
+        // Of two who drop it at once the second would fail on what the first has removed.
+        tx.exclusive(SCHEMA_LOCK)?;
+        tx.batch(&sql)
+    };
+    database.write(drop).await
 }

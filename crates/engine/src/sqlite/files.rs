@@ -69,7 +69,7 @@ impl Files {
         make_folder(&folder).map_err(|it| failure(&folder, &it))?;
         if self.durable {
             // The folder's own entry must outlive a power failure, as what is written in it does.
-            sync(folder.parent().unwrap_or(&folder)).map_err(|it| failure(&folder, &it))?;
+            sync(above(&folder)).map_err(|it| failure(&folder, &it))?;
         }
         Ok(())
     }
@@ -140,6 +140,15 @@ fn failure(path: &Path, error: &io::Error) -> Error {
     }
 }
 
+/// The folder that holds `folder`. That of a single relative name is the one we are in.
+fn above(folder: &Path) -> &Path {
+    match folder.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => folder,
+    }
+}
+
 fn sync(folder: &Path) -> io::Result<()> {
     std::fs::File::open(folder)?.sync_all()
 }
@@ -168,4 +177,18 @@ fn private_file() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true);
     options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_of_a_single_name_lies_where_we_are() {
+        for (folder, expected) in
+            [("data", "."), ("./data", "."), ("a/data", "a"), ("/data", "/"), ("/", "/")]
+        {
+            assert_eq!(above(Path::new(folder)), Path::new(expected), "{folder}");
+        }
+    }
 }

@@ -38,6 +38,9 @@ pub const CLEAR: &str = "app.clear";
 /// How long whoever makes or removes an application has for it, before a job takes over.
 const GRACE: Seconds = Seconds(60);
 
+/// After that time no node has a removed application in memory any more: its lease has run out.
+const UNSEEN: Seconds = Seconds(5);
+
 /// Makes an application that is ready to be used. Fails with 3038 for a name that is empty or too
 /// long, and 20013 for one that the owner has used.
 ///
@@ -74,7 +77,7 @@ pub async fn make(
             return Err(Error::app_exists());
         }
         stored.iter().try_for_each(|it| store::keys::insert(tx, &row.id, it, now))?;
-        clear_later(tx, &keep, &row.id, now)
+        clear_later(tx, &keep, &row.id, now + GRACE)
     };
     server.apps.platform.data.write(insert).await?;
     if let Err(error) = complete(server, author, &app).await {
@@ -127,27 +130,28 @@ fn new_key(server: &Server, app: &AppId, device: &str) -> (Token, Key) {
     (token, key)
 }
 
-/// Removes an application for good: from the moment of the first commit nobody reaches it. What is
-/// left of it is removed now. A job comes after: it finishes what was interrupted, and removes what
-/// a node that had yet to hear of it has written meanwhile.
+/// Removes an application for good: from the moment of the first commit nobody reaches it here, and
+/// its name is free. Its rows are removed now; where other nodes may still have it in memory, by a
+/// job when none has, so that whoever asks them meets a whole application or none.
 pub async fn remove(server: &Server, author: Author, id: &AppId) -> Result<()> {
     let (app, keep) = (id.clone(), server.clone());
     let hide = move |tx: &Tx<'_>| {
         if store::apps::set_state(tx, &app, Stage::Active, Stage::Deleting)? {
             changes::append(tx, &app.0, Kind::App, "", author.at)?;
             events::record(tx, &keep.random, &author, Event::AppDeleted, &app.0, &json!({}))?;
-            clear_later(tx, &keep, &app, author.at)?;
+            let wait = if keep.lease.is_shared() { UNSEEN } else { GRACE };
+            clear_later(tx, &keep, &app, author.at + wait)?;
         }
         Ok::<_, Error>(())
     };
     server.apps.platform.data.write(hide).await?;
     server.apps.forget(id);
-    clear(server, id).await
+    if server.lease.is_shared() { Ok(()) } else { clear(server, id).await }
 }
 
-fn clear_later(tx: &Tx<'_>, server: &Server, id: &AppId, now: Millis) -> Result<()> {
+fn clear_later(tx: &Tx<'_>, server: &Server, id: &AppId, run_at: Millis) -> Result<()> {
     let (payload, dedupe) = (&*id.0, Some(&*id.0));
-    jobs::enqueue(tx, server, &New { kind: CLEAR, payload, dedupe, run_at: now + GRACE })
+    jobs::enqueue(tx, server, &New { kind: CLEAR, payload, dedupe, run_at })
 }
 
 /// How many rows are removed in one transaction.

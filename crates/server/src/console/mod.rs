@@ -5,108 +5,235 @@ pub mod developers;
 mod settings;
 pub mod setup;
 
+use serde_json::Value;
+
+use crate::data;
 use crate::jobs::Kind;
+use crate::settings::{Data, Login, Profile, Registration};
+use crate::web::shape::{list, named, number, object, of, text, time, word};
 use crate::web::{Access, Route, Token, delete, get, post, put};
 
 /// What this feature answers to.
 pub fn routes() -> Vec<Route> {
-    let all = (Access::Anybody, Token::Ignored);
-    let developer = (Access::Developer, Token::Ignored);
-    let member = (Access::Member, Token::Ignored);
+    [of_developers(), of_applications(), of_settings(), of_records()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+const ALL: (Access, Token) = (Access::Anybody, Token::Ignored);
+const DEVELOPER: (Access, Token) = (Access::Developer, Token::Ignored);
+const MEMBER: (Access, Token) = (Access::Member, Token::Ignored);
+
+fn of_developers() -> Vec<Route> {
+    let proof = object(&[
+        ("login", text(), "The developer's e-mail address"),
+        ("password", text(), "The password"),
+    ]);
+    let developer = [("id", text(), ""), ("name", text(), ""), ("email", text(), "")];
+    let mut account = developer.to_vec();
+    account.push(("authKey", text(), "The key of the session"));
+    let first = object(&[
+        ("email", text(), "The developer's e-mail address"),
+        ("name", text(), "The developer's name"),
+        ("password", text(), "15 characters or more"),
+        ("app?", text(), "The name of the first application"),
+    ]);
+    let page = "text/html";
     vec![
         post(
             ("consoleLogin", "/console/home/login", "Logs a developer in"),
-            all,
+            ALL,
             developers::login,
-        ),
+        )
+        .takes(proof)
+        .gives(object(&developer))
+        .refuses(&[9005]),
         get(
             ("consoleAccount", "/console/home/myaccount", "Tells who is logged in"),
-            developer,
+            DEVELOPER,
             developers::account,
-        ),
+        )
+        .gives(object(&account)),
         delete(
             ("consoleLogout", "/console/home/logout", "Ends the developer's session"),
-            developer,
+            DEVELOPER,
             developers::logout,
         ),
-        get(
-            ("listApps", "/console/applications", "Lists the developer's applications"),
-            developer,
-            apps::list,
-        ),
-        post(
-            ("createApp", "/console/applications", "Makes an application"),
-            developer,
-            apps::create,
-        ),
-        put(("renameApp", "/application", "Renames the application"), member, apps::rename),
-        delete(("deleteApp", "/application", "Deletes the application"), member, apps::delete),
-        get(("appSettings", "/appsettings", "Shows name and API keys"), member, apps::settings),
-        post(
-            ("regenerateKey", "/apikey/{id}/regenerate", "Gives an API key a new secret"),
-            member,
-            apps::regenerate,
-        ),
-        get(
-            ("listDomains", "/settings/custom-domain", "Lists the application's domains"),
-            member,
-            apps::domains,
-        ),
-        post(
-            ("createDomain", "/settings/custom-domain", "Maps a domain"),
-            member,
-            apps::create_domain,
-        ),
-        delete(
-            ("deleteDomain", "/settings/custom-domain/{id}", "Removes a domain"),
-            member,
-            apps::delete_domain,
-        ),
-        get(
-            ("registrationSettings", "/userregistration", "Shows who may register"),
-            member,
-            settings::registration,
-        ),
-        put(
-            ("setRegistrationSettings", "/userregistration", "Sets who may register"),
-            member,
-            settings::set_registration,
-        ),
-        get(("loginSettings", "/userlogin", "Shows how users log in"), member, settings::login),
-        post(
-            ("setLoginSettings", "/userlogin", "Sets how users log in"),
-            member,
-            settings::set_login,
-        ),
-        post(
-            ("logoutAll", "/userlogin/logout/all", "Ends all sessions of users"),
-            member,
-            settings::logout_all,
-        ),
-        get(("dataSettings", "/data/config", "Shows how tables grow"), member, settings::data),
-        put(
-            ("setDataSettings", "/data/config", "Sets how tables grow"),
-            member,
-            settings::set_data,
-        ),
-        put(
-            ("setOrigins", "/domaincontrolsettings", "Sets the origins of pages that may call"),
-            member,
-            settings::set_origins,
-        ),
-        post(("consoleFind", "/data/{table}/find", "Finds records"), member, settings::find),
-        post(("consoleCount", "/data/{table}/count", "Counts records"), member, settings::count),
-        put(
-            ("consoleSetStatus", "/data/{table}/{id}", "Enables or disables a user"),
-            member,
-            settings::set_status,
-        ),
-        get(("setUpForm", "/setup/{secret}", "The form for the first developer"), all, setup::form),
+        get(("setUpForm", "/setup/{secret}", "The form for the first developer"), ALL, setup::form)
+            .gives_as(page, text())
+            .refuses(&[20011]),
         post(
             ("setUp", "/setup/{secret}", "Makes the first developer and application"),
-            all,
+            ALL,
             setup::submit,
+        )
+        .takes_as("application/x-www-form-urlencoded", first)
+        .gives_as(page, text())
+        .refuses(&[3011, 3038, 3040, 3045, 8023, 20011]),
+    ]
+}
+
+fn of_applications() -> Vec<Route> {
+    let profiles = [Profile::Standard, Profile::Compat].map(Profile::as_str);
+    let app = object(&[
+        ("id", text(), ""),
+        ("name", text(), ""),
+        ("version", text(), "The server's version"),
+        ("created", time(), ""),
+        ("ownerDeveloperId", text(), ""),
+        ("profile", word(&profiles), "How strict it is"),
+        ("type", text(), "Always general"),
+    ]);
+    let new = object(&[
+        ("appName", text(), "1 to 100 characters"),
+        ("profile?", word(&profiles), "How strict it is; by default as the operator has set"),
+    ]);
+    let key = object(&[
+        ("id", text(), ""),
+        ("name", text(), ""),
+        ("deviceType", word(&apps::DEVICES), "The kind of client"),
+        ("apiKey", text(), "The key itself"),
+    ]);
+    let settings = object(&[
+        ("appName", text(), ""),
+        ("profile", word(&profiles), ""),
+        ("apiKeys", list(&key), "One for each kind of client"),
+    ]);
+    let domain = object(&[
+        ("id", text(), ""),
+        ("domain", text(), "A host name"),
+        ("apiKeyId", text(), "The key that its requests count as shown"),
+    ]);
+    let new_domain =
+        object(&[("domain", text(), "A host name"), ("apiKeyId", text(), "The id of an API key")]);
+    let name = object(&[("appName", text(), "1 to 100 characters")]);
+    vec![
+        get(
+            ("listApps", "/console/applications", "Lists the developer's applications"),
+            DEVELOPER,
+            apps::list,
+        )
+        .gives(list(&app)),
+        post(
+            ("createApp", "/console/applications", "Makes an application"),
+            DEVELOPER,
+            apps::create,
+        )
+        .takes(new)
+        .gives(app.clone())
+        .refuses(&[3038, 20013]),
+        put(("renameApp", "/application", "Renames the application"), MEMBER, apps::rename)
+            .takes(name)
+            .gives(app)
+            .refuses(&[3038, 20013]),
+        delete(("deleteApp", "/application", "Deletes the application"), MEMBER, apps::delete),
+        get(("appSettings", "/appsettings", "Shows name and API keys"), MEMBER, apps::settings)
+            .gives(settings),
+        post(
+            ("regenerateKey", "/apikey/{id}/regenerate", "Gives an API key a new secret"),
+            MEMBER,
+            apps::regenerate,
+        )
+        .gives(key)
+        .refuses(&[3038]),
+        get(
+            ("listDomains", "/settings/custom-domain", "Lists the application's domains"),
+            MEMBER,
+            apps::domains,
+        )
+        .gives(list(&domain)),
+        post(
+            ("createDomain", "/settings/custom-domain", "Maps a domain"),
+            MEMBER,
+            apps::create_domain,
+        )
+        .takes(new_domain)
+        .gives(domain)
+        .refuses(&[3038, 20014]),
+        delete(
+            ("deleteDomain", "/settings/custom-domain/{id}", "Removes a domain"),
+            MEMBER,
+            apps::delete_domain,
+        )
+        .refuses(&[3038]),
+    ]
+}
+
+/// What changing settings refuses.
+const SETTINGS: &[u32] = &[3038, 20016];
+
+fn of_settings() -> Vec<Route> {
+    vec![
+        get(
+            ("registrationSettings", "/userregistration", "Shows who may register"),
+            MEMBER,
+            settings::registration,
+        )
+        .gives(of::<Registration>()),
+        put(
+            ("setRegistrationSettings", "/userregistration", "Sets who may register"),
+            MEMBER,
+            settings::set_registration,
+        )
+        .takes(of::<Registration>())
+        .gives(of::<Registration>())
+        .refuses(SETTINGS),
+        get(("loginSettings", "/userlogin", "Shows how users log in"), MEMBER, settings::login)
+            .gives(of::<Login>()),
+        post(
+            ("setLoginSettings", "/userlogin", "Sets how users log in"),
+            MEMBER,
+            settings::set_login,
+        )
+        .takes(of::<Login>())
+        .gives(of::<Login>())
+        .refuses(SETTINGS),
+        post(
+            ("logoutAll", "/userlogin/logout/all", "Ends all sessions of users"),
+            MEMBER,
+            settings::logout_all,
         ),
+        get(("dataSettings", "/data/config", "Shows how tables grow"), MEMBER, settings::data)
+            .gives(of::<Data>()),
+        put(
+            ("setDataSettings", "/data/config", "Sets how tables grow"),
+            MEMBER,
+            settings::set_data,
+        )
+        .takes(of::<Data>())
+        .gives(of::<Data>())
+        .refuses(SETTINGS),
+        put(
+            ("setOrigins", "/domaincontrolsettings", "Sets the origins of pages that may call"),
+            MEMBER,
+            settings::set_origins,
+        )
+        .takes(list(&text()))
+        .refuses(SETTINGS),
+    ]
+}
+
+fn of_records() -> Vec<Route> {
+    let row: Value = named("Object");
+    let status = object(&[("userStatus", word(&["ENABLED", "DISABLED"]), "The status to be")]);
+    vec![
+        post(("consoleFind", "/data/{table}/find", "Finds records"), MEMBER, settings::find)
+            .takes(data::page_shape())
+            .gives(list(&row))
+            .refuses(&[1004, 1005, 1006, 1009, 1017, 1025]),
+        post(("consoleCount", "/data/{table}/count", "Counts records"), MEMBER, settings::count)
+            .takes(data::count_shape())
+            .gives(number())
+            .refuses(&[1009, 1017]),
+        put(
+            ("consoleSetStatus", "/data/{table}/{id}", "Enables or disables a user"),
+            MEMBER,
+            settings::set_status,
+        )
+        .takes(status)
+        .gives(named("User"))
+        .refuses(&[3038, 3057]),
     ]
 }
 

@@ -34,9 +34,7 @@ async fn change(
             return Ok(settings);
         }
         if !store::settings::insert(tx, version, &settings, &author.id, author.at)? {
-            let message =
-                "Somebody else changed the settings at this moment. Read them and try again";
-            return Err(Error::client(http::StatusCode::CONFLICT, 20016, message));
+            return Err(Error::settings_changed());
         }
         changes::append(tx, &id.0, Kind::App, "", author.at)?;
         let what = json!({ "before": before, "after": settings });

@@ -76,11 +76,7 @@ fn readable(caller: &Caller, table: &str) -> Result<Arc<Table>> {
 }
 
 fn denied(table: &str) -> Error {
-    if table == crate::schema::USERS {
-        Error::denied()
-    } else {
-        Error::denied_on_table(1013, "find", table)
-    }
+    if table == crate::schema::USERS { Error::denied() } else { Error::find_denied(table) }
 }
 
 fn find_table(app: &App, name: &str) -> Result<Arc<Table>> {
@@ -92,11 +88,11 @@ async fn page(app: &App, table: Arc<Table>, query: &Map<String, Value>) -> Reply
     let columns = columns(&table, query)?;
     let page = Page {
         sort: sort(&table, query)?,
-        size: number(query, "pageSize", 1005)?.unwrap_or(10),
-        offset: number(query, "offset", 1004)?.unwrap_or(0),
+        size: number(query, "pageSize", Error::bad_page_size)?.unwrap_or(10),
+        offset: number(query, "offset", Error::bad_offset)?.unwrap_or(0),
     };
     if page.size > 100 {
-        return Err(Error::page(1025, "pageSize must be 100 at most"));
+        return Err(Error::page_too_large());
     }
     let read = app.realm.data.read(move |db| {
         let columns: Vec<&Column> = columns.iter().collect();
@@ -172,14 +168,14 @@ fn sort(table: &Table, query: &Map<String, Value>) -> Result<Vec<(Column, bool)>
         let descending = match order.trim().to_ascii_lowercase().as_str() {
             "asc" | "" => false,
             "desc" => true,
-            _ => return Err(Error::page(1006, "Sort by a column, then asc or desc")),
+            _ => return Err(Error::bad_order()),
         };
         Ok((column(table, name)?, descending))
     };
     names(query, "sortBy").iter().map(one).collect()
 }
 
-fn number(query: &Map<String, Value>, name: &str, code: u32) -> Result<Option<u64>> {
+fn number(query: &Map<String, Value>, name: &str, bad: fn() -> Error) -> Result<Option<u64>> {
     let read = match query.get(name) {
         None | Some(Value::Null) => return Ok(None),
         Some(Value::Number(number)) => number.as_u64(),
@@ -187,6 +183,5 @@ fn number(query: &Map<String, Value>, name: &str, code: u32) -> Result<Option<u6
         Some(_) => None,
     };
     let read = read.filter(|it| *it <= 1_000_000_000 && (name != "pageSize" || *it > 0));
-    let message = format!("{name} must be a whole number that is not negative");
-    read.map(Some).ok_or_else(|| Error::page(code, &message))
+    read.map(Some).ok_or_else(bad)
 }

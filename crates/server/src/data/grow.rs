@@ -76,8 +76,12 @@ pub fn with_columns(
 
 fn publish(tx: &Tx<'_>, change: &Change, schema: Schema) -> Arc<Schema> {
     let schema = Arc::new(schema);
-    let (app, fresh) = (Arc::clone(&change.app), Arc::clone(&schema));
-    tx.after_commit(move || app.set_schema(&fresh));
+    let (server, app, fresh) =
+        (change.server.clone(), Arc::clone(&change.app), Arc::clone(&schema));
+    tx.after_commit(move || {
+        app.set_schema(&fresh);
+        server.apps.set_schema(&app.id, &fresh);
+    });
     schema
 }
 

@@ -6,18 +6,72 @@ mod save;
 
 pub use find::{console_count, console_find, read_one};
 
+use serde_json::Value;
+
+use crate::web::shape::{list, named, number, object, text};
 use crate::web::{Access, Route, Token, get, post, put};
 
 /// What this feature answers to.
 pub fn routes() -> Vec<Route> {
     let seen = (Access::AnyKey, Token::Optional);
+    let row = named("Object");
     vec![
-        post(("find", "/data/{table}/find", "Finds objects"), seen, find::post_find),
-        get(("list", "/data/{table}", "Finds objects"), seen, find::get_find),
-        post(("count", "/data/{table}/count", "Counts objects"), seen, find::count),
-        get(("countByGet", "/data/{table}/count", "Counts objects"), seen, find::count_by_get),
-        get(("readObject", "/data/{table}/{id}", "Reads an object"), seen, find::read),
-        put(("saveObject", "/data/{table}", "Adds an object"), seen, save::save),
-        post(("createObject", "/data/{table}", "Adds an object"), seen, save::save),
+        post(("find", "/data/{table}/find", "Finds objects"), seen, find::post_find)
+            .takes(page_shape())
+            .gives(list(&row))
+            .refuses(FIND),
+        get(("list", "/data/{table}", "Finds objects"), seen, find::get_find)
+            .reads(PAGE)
+            .gives(list(&row))
+            .refuses(FIND),
+        post(("count", "/data/{table}/count", "Counts objects"), seen, find::count)
+            .takes(count_shape())
+            .gives(number())
+            .refuses(COUNT),
+        get(("countByGet", "/data/{table}/count", "Counts objects"), seen, find::count_by_get)
+            .reads(&PAGE[..1])
+            .gives(number())
+            .refuses(COUNT),
+        get(("readObject", "/data/{table}/{id}", "Reads an object"), seen, find::read)
+            .gives(row.clone())
+            .refuses(&[1000, 1009, 1013, 2000]),
+        put(("saveObject", "/data/{table}", "Adds an object"), seen, save::save)
+            .takes(row.clone())
+            .gives(row.clone())
+            .refuses(ADD),
+        post(("createObject", "/data/{table}", "Adds an object"), seen, save::save)
+            .takes(row.clone())
+            .gives(row)
+            .refuses(ADD),
     ]
 }
+
+/// What a request for a page has in its body.
+pub fn page_shape() -> Value {
+    object(&[
+        ("where?", text(), "A condition; not served yet"),
+        ("props?", list(&text()), "Columns; * is all"),
+        ("sortBy?", list(&text()), "Columns, each with asc or desc"),
+        ("pageSize?", number(), "Objects at most, 1 to 100; by default 10"),
+        ("offset?", number(), "Objects to leave out before them"),
+    ])
+}
+
+/// What a request for a count has in its body.
+pub fn count_shape() -> Value {
+    object(&[("where?", text(), "A condition; not served yet")])
+}
+
+/// The same in a query.
+const PAGE: &[(&str, &str)] = &[
+    ("where", "A condition; not served yet"),
+    ("props", "Columns, with commas between; * is all"),
+    ("sortBy", "Columns, each with asc or desc, with commas between"),
+    ("pageSize", "Objects at most, 1 to 100; by default 10"),
+    ("offset", "Objects to leave out before them"),
+];
+const COUNT: &[u32] = &[1009, 1013, 1017, 2000];
+const FIND: &[u32] = &[1004, 1005, 1006, 1009, 1013, 1017, 1025, 2000];
+/// Adding a user is a registration, with its refusals.
+const ADD: &[u32] =
+    &[1007, 1009, 1011, 1155, 2000, 3011, 3012, 3013, 3033, 3038, 3039, 3040, 3045, 8023];

@@ -23,8 +23,7 @@ pub async fn save(State(server): State<Server>, caller: Caller, names: Names, bo
     let name = names.get("table");
     let users = name == USERS;
     if roles::may(&caller, Operation::Create, name) != Decision::Allow {
-        let denied = || Error::denied_on_table(1011, "create", name);
-        return Err(if users { Error::denied() } else { denied() });
+        return Err(if users { Error::denied() } else { Error::create_denied(name) });
     }
     let body = body.object()?;
     if body.get("objectId").is_some_and(|it| !it.is_null()) {

@@ -13,6 +13,7 @@ use crate::schema::identity;
 use crate::server::Server;
 use crate::sessions::{self, Ticket, Via};
 use crate::store::{self, Tx, credentials, failures, identities, objects};
+use crate::users::write;
 use crate::web::{Answer, Body, Caller, Reply, State, text};
 
 /// Logs a user in. Answers with the user and `user-token`.
@@ -138,7 +139,7 @@ async fn open(
         if let Some(proof) = &proof {
             failures::forget(tx, &proof.identity)?;
             if let Some(renewed) = &proof.renewed {
-                credentials::renew(tx, &user, &proof.hash, renewed)?;
+                write::renew_hash(tx, &user, &proof.hash, renewed)?;
             }
         }
         let mut out = Vec::new();

@@ -113,9 +113,12 @@ pub fn insert(tx: &Tx<'_>, app: &App) -> Result<bool> {
     Ok(made == 1)
 }
 
-/// Moves an application on; false if it is not in state `from` any more.
+/// Moves an application on; false if it is not in state `from` any more. One that is to be removed
+/// gives its name back.
 pub fn set_state(tx: &Tx<'_>, id: &AppId, from: State, to: State) -> Result<bool> {
-    let sql = "update control.apps set state = ?1 where id = ?2 and state = ?3";
+    let sql = "update control.apps
+               set state = ?1, name = case when ?1 = 'deleting' then id else name end
+               where id = ?2 and state = ?3";
     Ok(tx.exec(sql, &[&to.as_str(), &id.0, &from.as_str()])? == 1)
 }
 

@@ -8,6 +8,7 @@ pub mod write;
 pub use status::set_status;
 
 use crate::error::Error;
+use crate::web::shape::{any, flag, list, named, object, text, word};
 use crate::web::{
     Access, Answer, Caller, Names, Pairs, Reply, Route, State, Token, get, post, put,
 };
@@ -15,27 +16,48 @@ use crate::{data, error, roles, server::Server, store};
 
 /// What this feature answers to.
 pub fn routes() -> Vec<Route> {
-    let any = (Access::AnyKey, Token::Ignored);
+    let key = (Access::AnyKey, Token::Ignored);
     let seen = (Access::AnyKey, Token::Optional);
     let server_code = (Access::ServerCode(Error::status_needs_server_key), Token::Optional);
+    let property = object(&[
+        ("name", text(), "Its name"),
+        ("required", flag(), "Whether a user must have it"),
+        ("type", text(), "STRING, INT, DOUBLE, BOOLEAN, DATETIME, TEXT, JSON, …"),
+        ("defaultValue", any(), "The value of a user who comes without one"),
+        ("relatedTable", any(), "Always null"),
+        ("customRegex", any(), "The expression that its values match, or null"),
+        ("autoLoad", flag(), "Always false"),
+        ("isPrimaryKey", flag(), "Whether it is objectId"),
+        ("identity", flag(), "Whether users log in with it"),
+    ]);
+    let status = object(&[("userStatus", word(&["ENABLED", "DISABLED"]), "The status to be")]);
     vec![
-        post(("register", "/users/register", "Registers a user"), any, register::register),
+        post(("register", "/users/register", "Registers a user"), key, register::register)
+            .takes(named("NewUser"))
+            .gives(named("User"))
+            .refuses(&[1007, 3009, 3011, 3012, 3013, 3029, 3033, 3038, 3039, 3040, 3045, 8023]),
         get(
             ("describeUsers", "/users/userclassprops", "Lists the properties of users"),
             seen,
             describe,
-        ),
+        )
+        .gives(list(&property)),
         get(
             ("restorePassword", "/users/restorepassword/{identity}", "Asks for a recovery mail"),
-            any,
+            key,
             recover,
-        ),
+        )
+        .refuses(&[3020, 5050]),
         put(
             ("setStatus", "/users/{id}/status", "Enables or disables a user"),
             server_code,
             status::put,
-        ),
-        get(("readUser", "/users/{id}", "Reads a user"), seen, read),
+        )
+        .takes(status)
+        .refuses(&[3038, 3057]),
+        get(("readUser", "/users/{id}", "Reads a user"), seen, read)
+            .gives(named("User"))
+            .refuses(&[1000, 2000]),
     ]
 }
 

@@ -133,6 +133,13 @@ pub fn set_status(tx: &Tx<'_>, change: &Change, user: &UserId, to: Status) -> Re
     events::record(tx, &change.server.random, &change.author, Event::StatusChanged, id, &what)
 }
 
+/// Replaces the hash of a password by a stronger one of the same password, unless it has changed
+/// meanwhile (security PW-2). For whoever owns it nothing changes, so there is no event.
+pub fn renew_hash(tx: &Tx<'_>, user: &UserId, old: &str, new: &str) -> Result<()> {
+    credentials::renew(tx, user, old, new)?;
+    Ok(())
+}
+
 fn claim(tx: &Tx<'_>, user: &NewUser) -> Result<()> {
     let Some(identity) = &user.identity else { return Ok(()) };
     if identities::claim(tx, identities::LOGIN, identity.as_str(), &user.id)? {

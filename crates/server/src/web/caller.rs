@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 
-use super::address::Source;
+use crate::address::Source;
 use crate::apps::{App, Lifetime};
 use crate::clock::Millis;
 use crate::error::{Error, Result};

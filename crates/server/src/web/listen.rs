@@ -13,6 +13,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use super::Outer;
 use crate::server::Server;
@@ -28,6 +29,7 @@ pub async fn bind(address: &str) -> io::Result<(TcpListener, SocketAddr)> {
 /// time.
 pub async fn serve(server: &Server, listener: TcpListener, outer: Arc<Outer>) {
     let graceful = GracefulShutdown::new();
+    let cut = CancellationToken::new();
     let places = Arc::new(Semaphore::new(server.limits.connections));
     loop {
         let accepted = tokio::select! {
@@ -55,10 +57,13 @@ pub async fn serve(server: &Server, listener: TcpListener, outer: Arc<Outer>) {
             .max_headers(100)
             .max_buf_size(64 << 10)
             .serve_connection(TokioIo::new(stream), service);
-        let watched = graceful.watch(connection);
+        let (watched, cut) = (graceful.watch(connection), cut.clone());
         server.background.run_to_end(async move {
-            // A connection that breaks is the client's affair.
-            let _ = watched.await;
+            tokio::select! {
+                // A connection that breaks is the client's affair.
+                _ = watched => {}
+                () = cut.cancelled() => {}
+            }
             drop(place);
         });
     }
@@ -66,5 +71,6 @@ pub async fn serve(server: &Server, listener: TcpListener, outer: Arc<Outer>) {
     let most = Duration::from_secs(server.limits.drain_seconds);
     if tokio::time::timeout(most, graceful.shutdown()).await.is_err() {
         tracing::warn!("some requests did not end in time and were cut off");
+        cut.cancel();
     }
 }

@@ -1,12 +1,13 @@
 //! What a handler may ask for and answer with: the only module that knows axum well.
 
-pub mod address;
 mod answer;
 mod caller;
 mod input;
 pub mod listen;
+pub mod openapi;
 mod outer;
 mod routes;
+pub mod shape;
 
 pub use answer::{Answer, Reply};
 pub use axum::extract::State;

@@ -15,9 +15,9 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, StatusCode, Uri};
 use tower::ServiceExt as _;
 
-use super::address;
 use super::caller::Asked;
 use super::routes::{self, Route, RouteNumber};
+use crate::address;
 use crate::apps::App;
 use crate::error::{Error, Result};
 use crate::secret::Token;

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use http::Method;
 use http::request::Parts;
+use serde_json::Value;
 
 use super::caller::{Asked, Caller, Desk, Who};
 use super::outer::Target;
@@ -72,6 +73,14 @@ pub struct Route {
     pub id: &'static str,
     /// What it does, in one sentence.
     pub summary: &'static str,
+    /// The media type and the shape of the body it takes, if it takes one.
+    pub takes: Option<(&'static str, Value)>,
+    /// The media type and the shape of its answer, if there is more to say than "done".
+    pub gives: Option<(&'static str, Value)>,
+    /// What it reads of the query: names, and what they mean.
+    pub query: &'static [(&'static str, &'static str)],
+    /// The codes of its refusals, beside those of its access and its token.
+    pub refuses: &'static [u32],
     make: Box<dyn Fn(Gate) -> MethodRouter<Server> + Send + Sync>,
 }
 
@@ -108,7 +117,51 @@ fn route<T: 'static>(
         };
         on(filter, guarded)
     });
-    Route { method, path, group, access, token, id, summary, make }
+    let (takes, gives, query, refuses) = (None, None, &[][..], &[][..]);
+    Route { method, path, group, access, token, id, summary, takes, gives, query, refuses, make }
+}
+
+/// What the API reference says of a route, beside what its access implies.
+impl Route {
+    /// It takes JSON of this shape ([`shape`](super::shape)).
+    #[must_use]
+    pub fn takes(self, shape: Value) -> Self {
+        self.takes_as("application/json", shape)
+    }
+
+    /// It takes a body of this media type and shape.
+    #[must_use]
+    pub fn takes_as(mut self, kind: &'static str, shape: Value) -> Self {
+        self.takes = Some((kind, shape));
+        self
+    }
+
+    /// It answers with JSON of this shape.
+    #[must_use]
+    pub fn gives(self, shape: Value) -> Self {
+        self.gives_as("application/json", shape)
+    }
+
+    /// It answers with a body of this media type and shape.
+    #[must_use]
+    pub fn gives_as(mut self, kind: &'static str, shape: Value) -> Self {
+        self.gives = Some((kind, shape));
+        self
+    }
+
+    /// It reads these of the query.
+    #[must_use]
+    pub fn reads(mut self, query: &'static [(&'static str, &'static str)]) -> Self {
+        self.query = query;
+        self
+    }
+
+    /// It refuses with these codes of [`REFERENCE`](crate::error::REFERENCE).
+    #[must_use]
+    pub fn refuses(mut self, codes: &'static [u32]) -> Self {
+        self.refuses = codes;
+        self
+    }
 }
 
 macro_rules! methods {

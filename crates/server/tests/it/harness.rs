@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -10,14 +11,15 @@ use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
-use server::clock::{Clock, Millis, Seconds};
+use server::clock::{Clock, Millis};
 use server::config::{self, Options};
 use server::console::{apps, developers};
 use server::ids::{AppId, DeveloperId, Random};
+use server::router;
 use server::server::Server;
 use server::settings::Profile;
 use server::start::{self, Instruments};
-use server::web::listen;
+use server::web::{Outer, listen};
 
 use super::database::{Home, MASTER_KEY};
 
@@ -97,6 +99,12 @@ impl TestServer {
         Self::with(Setup { profile: Profile::Compat, ..Setup::default() }).await
     }
 
+    /// A server for each profile: what holds in one holds in the other, but for the closed list of
+    /// what `compat` relaxes (security P-2).
+    pub async fn in_each_profile() -> [Self; 2] {
+        [Self::start().await, Self::compat().await]
+    }
+
     /// A server that is set up like this.
     pub async fn with(setup: Setup) -> Self {
         let home = Home::prepared().await;
@@ -158,6 +166,19 @@ impl TestServer {
         Some(Self { clock, server, app, address, setup: self.setup.clone(), home: None })
     }
 
+    /// A second server that never reads what others have changed; `None` where one process owns
+    /// the data.
+    pub async fn node_that_hears_nothing(&self, faults: &Arc<engine::Faults>) -> Option<Self> {
+        let home = self.home.as_ref().filter(|it| it.is_shared())?;
+        let hooks = engine::Hooks { faults: Some(Arc::clone(faults)), seen: None };
+        let setup = Setup { hooks, ..self.setup.clone() };
+        let server = build(home, setup.clone()).await.unwrap();
+        let outer = Arc::new(Outer::new(&server, &router::routes()));
+        let address = listen_with(&server, outer).await;
+        let (app, clock) = (self.app.at(address), self.clock.clone());
+        Some(Self { clock, server, app, address, setup, home: None })
+    }
+
     /// Where the data lies.
     pub fn home(&self) -> &Home {
         self.home.as_ref().expect("the first server owns the data")
@@ -180,8 +201,11 @@ impl TestServer {
 }
 
 /// Opens the door of a server that was built.
-async fn open(server: &Server) -> SocketAddr {
-    let outer = start::run(server).await.unwrap();
+pub async fn open(server: &Server) -> SocketAddr {
+    listen_with(server, start::run(server).await.unwrap()).await
+}
+
+async fn listen_with(server: &Server, outer: Arc<Outer>) -> SocketAddr {
     let (listener, address) = listen::bind("127.0.0.1:0").await.unwrap();
     let keep = server.clone();
     server.background.run_to_end(async move { listen::serve(&keep, listener, outer).await });
@@ -210,6 +234,13 @@ impl TestApp {
         let pool = Pool::builder(TokioExecutor::new()).build_http();
         let root = format!("http://{address}");
         Self { id: made.app.id, keys: keys.collect(), root, pool }
+    }
+
+    /// An application of the server at `root`, by what `usher app create` has printed.
+    pub fn known(root: &str, made: &Value) -> Self {
+        let keys = apps::DEVICES.map(|it| (it, text(&made["apiKeys"][it])));
+        let (id, pool) = (text(&made["id"]), Pool::builder(TokioExecutor::new()).build_http());
+        Self { id: AppId(id.into()), keys: keys.into(), root: root.to_owned(), pool }
     }
 
     fn at(&self, address: SocketAddr) -> Self {
@@ -345,6 +376,11 @@ impl Call {
         Self { pool: pool.clone(), method, url: url.to_owned(), headers, body }
     }
 
+    /// A request to an address.
+    pub fn to(method: Method, url: &str) -> Self {
+        Self::new(&Pool::builder(TokioExecutor::new()).build_http(), method, url)
+    }
+
     /// With a JSON body.
     pub fn body(self, body: Value) -> Self {
         self.raw(body.to_string())
@@ -369,13 +405,20 @@ impl Call {
 
     /// Sends it.
     pub async fn send(self) -> Reply {
-        let mut request = Request::builder().method(self.method).uri(&self.url);
+        self.try_send().await.unwrap()
+    }
+
+    /// Sends it. The error: there was no whole answer.
+    pub async fn try_send(self) -> Result<Reply, Box<dyn std::error::Error + Send + Sync>> {
+        let mut request = Request::builder().method(&self.method).uri(&self.url);
         request.headers_mut().unwrap().extend(self.headers);
         let request = request.body(Full::new(self.body)).unwrap();
-        let response = self.pool.request(request).await.unwrap();
+        let response = self.pool.request(request).await?;
         let (parts, body) = response.into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
-        Reply { status: parts.status, headers: parts.headers, body }
+        let body = body.collect().await?.to_bytes();
+        let reply = Reply { status: parts.status, headers: parts.headers, body };
+        super::reference::is_as_told(&self.method, &self.url, &reply);
+        Ok(reply)
     }
 }
 
@@ -429,9 +472,4 @@ impl Reply {
 #[track_caller]
 pub fn text(value: &Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("{value} is no text")).to_owned()
-}
-
-/// A length of time.
-pub fn minutes(minutes: u32) -> Seconds {
-    Seconds(minutes * 60)
 }

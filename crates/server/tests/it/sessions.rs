@@ -15,53 +15,56 @@ const HOUR: u32 = 3600;
 
 #[tokio::test]
 async fn a_session_begins_with_a_login_and_ends_with_a_logout() {
-    let server = TestServer::start().await;
-    let app = &server.app;
-    let ann = app.user("ann@example.com").await;
-    let token = app.token("ann@example.com").await;
-    assert_eq!(app.read(&ann, &token).await.ok()["email"], "ann@example.com");
+    for server in TestServer::in_each_profile().await {
+        let app = &server.app;
+        let ann = app.user("ann@example.com").await;
+        let token = app.token("ann@example.com").await;
+        assert_eq!(app.read(&ann, &token).await.ok()["email"], "ann@example.com");
 
-    let reply = app.log_out(&token).await;
-    assert_eq!((reply.status.as_u16(), &*reply.body), (200, b"".as_slice()));
-    let refusal = app.read(&ann, &token).await.refused(3064);
-    let words =
-        format!("Not existing user token - {token}. Relogin user to update your user token");
-    assert_eq!(refusal["message"], words);
-    assert!(!app.is_valid(&token).await);
-    app.log_out(&token).await.ok(); // out is out, however often one asks
+        let reply = app.log_out(&token).await;
+        assert_eq!((reply.status.as_u16(), &*reply.body), (200, b"".as_slice()));
+        let refusal = app.read(&ann, &token).await.refused(3064);
+        let words =
+            format!("Not existing user token - {token}. Relogin user to update your user token");
+        assert_eq!(refusal["message"], words);
+        assert!(!app.is_valid(&token).await);
+        app.log_out(&token).await.ok(); // out is out, however often one asks
+    }
 }
 
 #[tokio::test]
 async fn u_n03_a_session_ends_an_hour_after_its_last_call_and_a_call_prolongs_it() {
-    let server = TestServer::start().await;
-    let app = &server.app;
-    let ann = app.user("ann@example.com").await;
-    let token = app.token("ann@example.com").await;
+    for server in TestServer::in_each_profile().await {
+        let app = &server.app;
+        let ann = app.user("ann@example.com").await;
+        let token = app.token("ann@example.com").await;
 
-    server.clock.advance(Seconds(HOUR - 1));
-    app.read(&ann, &token).await.ok();
-    server.clock.advance(Seconds(HOUR - 1));
-    app.read(&ann, &token).await.ok();
-    // From here nobody calls. It lives the whole time-out, and at most a minute more.
-    server.clock.advance(Seconds(HOUR));
-    assert!(app.is_valid(&token).await, "not cut early");
-    server.clock.advance(Seconds(61));
-    assert!(!app.is_valid(&token).await, "asking did not prolong it");
-    app.read(&ann, &token).await.refused(3064);
+        server.clock.advance(Seconds(HOUR - 1));
+        app.read(&ann, &token).await.ok();
+        server.clock.advance(Seconds(HOUR - 1));
+        app.read(&ann, &token).await.ok();
+        // From here nobody calls. It lives the whole time-out, and at most a minute more.
+        server.clock.advance(Seconds(HOUR));
+        assert!(app.is_valid(&token).await, "not cut early");
+        server.clock.advance(Seconds(61));
+        assert!(!app.is_valid(&token).await, "asking did not prolong it");
+        app.read(&ann, &token).await.refused(3064);
+    }
 }
 
 #[tokio::test]
 async fn s_06_the_time_out_is_the_applications_and_counts_for_running_sessions() {
-    let server = TestServer::start().await;
-    let (app, desk) = (&server.app, server.desk().await);
-    let ann = app.user("ann@example.com").await;
-    let token = app.token("ann@example.com").await;
+    for server in TestServer::in_each_profile().await {
+        let (app, desk) = (&server.app, server.desk().await);
+        let ann = app.user("ann@example.com").await;
+        let token = app.token("ann@example.com").await;
 
-    desk.login_settings(json!({ "sessionTimeoutEnabled": true, "sessionTimeout": 60 })).await;
-    server.clock.advance(Seconds(60));
-    app.read(&ann, &token).await.ok();
-    server.clock.advance(Seconds(67)); // a tenth later at the latest
-    app.read(&ann, &token).await.refused(3064);
+        desk.login_settings(json!({ "sessionTimeoutEnabled": true, "sessionTimeout": 60 })).await;
+        server.clock.advance(Seconds(60));
+        app.read(&ann, &token).await.ok();
+        server.clock.advance(Seconds(67)); // a tenth later at the latest
+        app.read(&ann, &token).await.refused(3064);
+    }
 }
 
 #[tokio::test]
@@ -86,103 +89,111 @@ async fn s_06_a_session_ends_after_thirty_days_however_much_it_is_used() {
 
 #[tokio::test]
 async fn s_06_a_developers_session_ends_after_half_an_hour_idle_and_twelve_hours_in_all() {
-    let server = TestServer::start().await;
-    let asked = |desk: &crate::harness::Desk| desk.call(Method::GET, "/home/myaccount").send();
-    let desk = server.desk().await;
-    server.clock.advance(Seconds(HOUR / 2));
-    asked(&desk).await.ok();
-    server.clock.advance(Seconds(HOUR / 2 + 61));
-    asked(&desk).await.refused(9007);
-
-    let desk = server.desk().await;
-    for _ in 0..23 {
+    for server in TestServer::in_each_profile().await {
+        let asked = |desk: &crate::harness::Desk| desk.call(Method::GET, "/home/myaccount").send();
+        let desk = server.desk().await;
         server.clock.advance(Seconds(HOUR / 2));
         asked(&desk).await.ok();
+        server.clock.advance(Seconds(HOUR / 2 + 61));
+        asked(&desk).await.refused(9007);
+
+        let desk = server.desk().await;
+        for _ in 0..23 {
+            server.clock.advance(Seconds(HOUR / 2));
+            asked(&desk).await.ok();
+        }
+        server.clock.advance(Seconds(HOUR / 2));
+        asked(&desk).await.refused(9007);
     }
-    server.clock.advance(Seconds(HOUR / 2));
-    asked(&desk).await.refused(9007);
 }
 
 #[tokio::test]
 async fn a_use_that_was_not_yet_written_down_when_the_server_stops_is_not_lost() {
-    let server = TestServer::start().await;
-    let ann = server.app.user("ann@example.com").await;
-    let token = server.app.token("ann@example.com").await;
-    server.clock.advance(Seconds(HOUR - 10));
-    server.app.read(&ann, &token).await.ok();
-    let server = server.restart().await;
-    server.clock.advance(Seconds(HOUR - 10));
-    server.app.read(&ann, &token).await.ok();
+    for server in TestServer::in_each_profile().await {
+        let ann = server.app.user("ann@example.com").await;
+        let token = server.app.token("ann@example.com").await;
+        server.clock.advance(Seconds(HOUR - 10));
+        server.app.read(&ann, &token).await.ok();
+        let server = server.restart().await;
+        server.clock.advance(Seconds(HOUR - 10));
+        server.app.read(&ann, &token).await.ok();
+    }
 }
 
 #[tokio::test]
 async fn a_kill_with_uses_unwritten_ends_no_session_early_by_more_than_the_flush() {
-    let server = TestServer::start().await;
-    let ann = server.app.user("ann@example.com").await;
-    let token = server.app.token("ann@example.com").await;
-    // Uses are written down half a minute after the first at the latest: that is all a kill loses.
-    let flushed = async |server: &TestServer| {
-        let begin = Instant::now();
-        while server.server.live.waiting_touches() > 0 && begin.elapsed() < Duration::from_secs(20)
-        {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        assert_eq!(server.server.live.waiting_touches(), 0);
-    };
-    server.clock.advance(Seconds(HOUR - 60));
-    server.app.read(&ann, &token).await.ok();
-    server.clock.advance(Seconds(30));
-    flushed(&server).await;
-    server.app.read(&ann, &token).await.ok(); // this one is lost
-    let server = server.crash().await;
-    server.clock.advance(Seconds(HOUR));
-    server.app.read(&ann, &token).await.ok();
+    for server in TestServer::in_each_profile().await {
+        let ann = server.app.user("ann@example.com").await;
+        let token = server.app.token("ann@example.com").await;
+        // Uses are written down half a minute after the first at the latest: that is all a kill loses.
+        let flushed = async |server: &TestServer| {
+            let begin = Instant::now();
+            while server.server.live.waiting_touches() > 0
+                && begin.elapsed() < Duration::from_secs(20)
+            {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            assert_eq!(server.server.live.waiting_touches(), 0);
+        };
+        server.clock.advance(Seconds(HOUR - 60));
+        server.app.read(&ann, &token).await.ok();
+        server.clock.advance(Seconds(30));
+        flushed(&server).await;
+        server.app.read(&ann, &token).await.ok(); // this one is lost
+        let server = server.crash().await;
+        server.clock.advance(Seconds(HOUR));
+        server.app.read(&ann, &token).await.ok();
+    }
 }
 
 #[tokio::test]
 async fn u_r14_the_newest_login_wins_where_one_session_is_allowed() {
-    let server = TestServer::start().await;
-    let app = &server.app;
-    app.user("ann@example.com").await;
-    let first = app.token("ann@example.com").await;
-    let second = app.token("ann@example.com").await;
-    assert_eq!((app.is_valid(&first).await, app.is_valid(&second).await), (false, true));
+    for server in TestServer::in_each_profile().await {
+        let app = &server.app;
+        app.user("ann@example.com").await;
+        let first = app.token("ann@example.com").await;
+        let second = app.token("ann@example.com").await;
+        assert_eq!((app.is_valid(&first).await, app.is_valid(&second).await), (false, true));
+    }
 }
 
 #[tokio::test]
 async fn u_r15_the_last_arriving_login_is_turned_away_where_the_owner_says_so() {
-    let server = TestServer::start().await;
-    let (app, desk) = (&server.app, server.desk().await);
-    desk.login_settings(json!({ "logoutLastUser": true })).await;
-    app.user("ann@example.com").await;
-    let first = app.token("ann@example.com").await;
-    app.login("ann@example.com", HORSE).await.refused(3002);
-    assert!(app.is_valid(&first).await);
+    for server in TestServer::in_each_profile().await {
+        let (app, desk) = (&server.app, server.desk().await);
+        desk.login_settings(json!({ "logoutLastUser": true })).await;
+        app.user("ann@example.com").await;
+        let first = app.token("ann@example.com").await;
+        app.login("ann@example.com", HORSE).await.refused(3002);
+        assert!(app.is_valid(&first).await);
 
-    app.log_out(&first).await.ok();
-    app.token("ann@example.com").await;
-    server.clock.advance(Seconds(HOUR + 121)); // dead sessions do not count
-    app.token("ann@example.com").await;
+        app.log_out(&first).await.ok();
+        app.token("ann@example.com").await;
+        server.clock.advance(Seconds(HOUR + 121)); // dead sessions do not count
+        app.token("ann@example.com").await;
+    }
 }
 
 #[tokio::test]
 async fn u_r16_logins_beyond_the_limit_are_refused_or_end_the_oldest() {
-    let server = TestServer::start().await;
-    let (app, desk) = (&server.app, server.desk().await);
-    desk.login_settings(json!({ "enableMultipleLogins": true, "maxConcurrentLogins": 2 })).await;
-    app.user("ann@example.com").await;
-    let first = app.token("ann@example.com").await;
-    server.clock.advance(Seconds(1));
-    let second = app.token("ann@example.com").await;
-    app.login("ann@example.com", HORSE).await.refused(3044);
-    assert!(app.is_valid(&first).await && app.is_valid(&second).await);
+    for server in TestServer::in_each_profile().await {
+        let (app, desk) = (&server.app, server.desk().await);
+        desk.login_settings(json!({ "enableMultipleLogins": true, "maxConcurrentLogins": 2 }))
+            .await;
+        app.user("ann@example.com").await;
+        let first = app.token("ann@example.com").await;
+        server.clock.advance(Seconds(1));
+        let second = app.token("ann@example.com").await;
+        app.login("ann@example.com", HORSE).await.refused(3044);
+        assert!(app.is_valid(&first).await && app.is_valid(&second).await);
 
-    desk.login_settings(json!({ "onLimitReached": "endOldest" })).await;
-    server.clock.advance(Seconds(1));
-    let third = app.token("ann@example.com").await;
-    let alive =
-        [app.is_valid(&first).await, app.is_valid(&second).await, app.is_valid(&third).await];
-    assert_eq!(alive, [false, true, true]);
+        desk.login_settings(json!({ "onLimitReached": "endOldest" })).await;
+        server.clock.advance(Seconds(1));
+        let third = app.token("ann@example.com").await;
+        let alive =
+            [app.is_valid(&first).await, app.is_valid(&second).await, app.is_valid(&third).await];
+        assert_eq!(alive, [false, true, true]);
+    }
 }
 
 #[tokio::test]
@@ -211,56 +222,59 @@ async fn s_01_tokens_are_128_random_bits() {
 
 #[tokio::test]
 async fn s_02_no_secret_that_was_given_out_is_in_the_data() {
-    let server = TestServer::start().await;
-    let app = &server.app;
-    app.user("ann@example.com").await;
-    let token = app.token("ann@example.com").await;
-    let (_, guest) = app.guest().await;
-    let desk = server.desk().await;
-    let mut secrets = vec![token, guest, desk.key.clone(), HORSE.to_owned()];
-    secrets.extend(app.keys.values().cloned());
-    secrets.push(crate::harness::OWNER.1.to_owned());
+    for server in TestServer::in_each_profile().await {
+        let app = &server.app;
+        app.user("ann@example.com").await;
+        let token = app.token("ann@example.com").await;
+        let (_, guest) = app.guest().await;
+        let desk = server.desk().await;
+        let mut secrets = vec![token, guest, desk.key.clone(), HORSE.to_owned()];
+        secrets.extend(app.keys.values().cloned());
+        secrets.push(crate::harness::OWNER.1.to_owned());
 
-    let data = server.server.apps.data(&app.id);
-    let mut kept: Vec<String> = Vec::new();
-    for database in [data, server.server.apps.platform.data.clone()] {
-        kept.extend(crate::look::everything(&database).await);
-    }
-    assert!(kept.iter().any(|it| it.contains("ann@example.com")), "the search can find");
-    for secret in &secrets {
-        let found = kept.iter().find(|it| it.to_uppercase().contains(&secret.to_uppercase()));
-        assert!(found.is_none(), "{secret} stands in {found:?}");
-    }
-    // The files too, whatever stands in them.
-    let mut searched = 0;
-    for file in crate::look::files(server.home().dir()) {
-        let bytes = std::fs::read(&file).unwrap();
-        searched += bytes.len();
-        for secret in &secrets {
-            let hit =
-                bytes.windows(secret.len()).any(|it| it.eq_ignore_ascii_case(secret.as_bytes()));
-            assert!(!hit, "{secret} stands in {}", file.display());
+        let data = server.server.apps.data(&app.id);
+        let mut kept: Vec<String> = Vec::new();
+        for database in [data, server.server.apps.platform.data.clone()] {
+            kept.extend(crate::look::everything(&database).await);
         }
+        assert!(kept.iter().any(|it| it.contains("ann@example.com")), "the search can find");
+        for secret in &secrets {
+            let found = kept.iter().find(|it| it.to_uppercase().contains(&secret.to_uppercase()));
+            assert!(found.is_none(), "{secret} stands in {found:?}");
+        }
+        // The files too, whatever stands in them.
+        let mut searched = 0;
+        for file in crate::look::files(server.home().dir()) {
+            let bytes = std::fs::read(&file).unwrap();
+            searched += bytes.len();
+            for secret in &secrets {
+                let hit = bytes
+                    .windows(secret.len())
+                    .any(|it| it.eq_ignore_ascii_case(secret.as_bytes()));
+                assert!(!hit, "{secret} stands in {}", file.display());
+            }
+        }
+        assert!(searched > 0 || server.home().is_shared());
     }
-    assert!(searched > 0 || server.home().is_shared());
 }
 
 #[tokio::test]
 async fn s_03_every_login_makes_a_new_token_and_takes_none_that_is_sent_along() {
-    let server = TestServer::start().await;
-    let (app, desk) = (&server.app, server.desk().await);
-    desk.login_settings(json!({ "enableMultipleLogins": true })).await;
-    app.user("ann@example.com").await;
-    let chosen = "11111111-2222-3333-4444-555555555555";
-    let body = json!({ "login": "ann@example.com", "password": HORSE, "user-token": chosen });
-    let reply = app.post("/users/login", body).token(chosen).send().await.ok();
-    let first = text(&reply["user-token"]);
-    let second = app.token("ann@example.com").await;
-    assert!(first != chosen && second != chosen && first != second);
-    assert!(!app.is_valid(chosen).await);
-    let guest = json!({ "user-token": chosen });
-    let reply = app.post("/users/register/guest", guest).token(chosen).send().await.ok();
-    assert_ne!(reply["user-token"], chosen);
+    for server in TestServer::in_each_profile().await {
+        let (app, desk) = (&server.app, server.desk().await);
+        desk.login_settings(json!({ "enableMultipleLogins": true })).await;
+        app.user("ann@example.com").await;
+        let chosen = "11111111-2222-3333-4444-555555555555";
+        let body = json!({ "login": "ann@example.com", "password": HORSE, "user-token": chosen });
+        let reply = app.post("/users/login", body).token(chosen).send().await.ok();
+        let first = text(&reply["user-token"]);
+        let second = app.token("ann@example.com").await;
+        assert!(first != chosen && second != chosen && first != second);
+        assert!(!app.is_valid(chosen).await);
+        let guest = json!({ "user-token": chosen });
+        let reply = app.post("/users/register/guest", guest).token(chosen).send().await.ok();
+        assert_ne!(reply["user-token"], chosen);
+    }
 }
 
 /// What ends a session, done to Ann, whose first session has this token.
@@ -315,21 +329,22 @@ async fn end(what: &str, server: &TestServer, user: &str, token: &str) {
 #[tokio::test]
 async fn s_04_s_05_what_ends_a_session_ends_it_at_once_and_for_ever() {
     for (what, code) in ENDINGS {
-        let server = TestServer::start().await;
-        let app = &server.app;
-        let (user, token) = if *what == "guest conversion" {
-            app.guest().await
-        } else {
-            (app.user("ann@example.com").await, app.token("ann@example.com").await)
-        };
-        app.read(&user, &token).await.ok();
-        end(what, &server, &user, &token).await;
-        assert_eq!(app.read(&user, &token).await.code(), *code, "{what}: the next request");
+        for server in TestServer::in_each_profile().await {
+            let app = &server.app;
+            let (user, token) = if *what == "guest conversion" {
+                app.guest().await
+            } else {
+                (app.user("ann@example.com").await, app.token("ann@example.com").await)
+            };
+            app.read(&user, &token).await.ok();
+            end(what, &server, &user, &token).await;
+            assert_eq!(app.read(&user, &token).await.code(), *code, "{what}: the next request");
 
-        let server = server.crash().await;
-        assert_eq!(server.app.read(&user, &token).await.code(), *code, "{what}: after a crash");
-        if *code != 2002 {
-            assert!(!server.app.is_valid(&token).await, "{what}: after a crash");
+            let server = server.crash().await;
+            assert_eq!(server.app.read(&user, &token).await.code(), *code, "{what}: after a crash");
+            if *code != 2002 {
+                assert!(!server.app.is_valid(&token).await, "{what}: after a crash");
+            }
         }
     }
 }
@@ -389,16 +404,17 @@ async fn s_07_a_token_of_one_application_is_worth_nothing_in_another() {
 
 #[tokio::test]
 async fn s_08_who_was_disabled_and_enabled_again_must_log_in_again() {
-    let server = TestServer::start().await;
-    let app = &server.app;
-    let ann = app.user("ann@example.com").await;
-    let token = app.token("ann@example.com").await;
-    app.set_status(&ann, "DISABLED").await.ok();
-    app.read(&ann, &token).await.refused(3090);
-    app.login("ann@example.com", HORSE).await.refused(3090);
-    app.set_status(&ann, "ENABLED").await.ok();
-    app.read(&ann, &token).await.refused(3064);
-    app.token("ann@example.com").await;
+    for server in TestServer::in_each_profile().await {
+        let app = &server.app;
+        let ann = app.user("ann@example.com").await;
+        let token = app.token("ann@example.com").await;
+        app.set_status(&ann, "DISABLED").await.ok();
+        app.read(&ann, &token).await.refused(3090);
+        app.login("ann@example.com", HORSE).await.refused(3090);
+        app.set_status(&ann, "ENABLED").await.ok();
+        app.read(&ann, &token).await.refused(3064);
+        app.token("ann@example.com").await;
+    }
 }
 
 #[tokio::test]
@@ -423,19 +439,78 @@ async fn s_09_a_token_counts_in_its_header_alone() {
 
 #[tokio::test]
 async fn s_14_answers_with_personal_data_are_kept_by_nobody() {
-    let server = TestServer::start().await;
-    let (app, desk) = (&server.app, server.desk().await);
-    let ann = app.user("ann@example.com").await;
-    let token = app.token("ann@example.com").await;
-    for reply in [
-        app.register("bob@example.com", HORSE).await,
-        app.login("ann@example.com", HORSE).await,
-        app.login("ann@example.com", "wrong wrong").await,
-        app.read(&ann, &token).await,
-        app.post("/users/register/guest", json!({})).send().await,
-        desk.about(Method::GET, "/appsettings").send().await,
-        desk.call(Method::GET, "/home/myaccount").send().await,
-    ] {
-        assert_eq!(reply.headers["cache-control"], "no-store", "{reply:?}");
+    for server in TestServer::in_each_profile().await {
+        let (app, desk) = (&server.app, server.desk().await);
+        let ann = app.user("ann@example.com").await;
+        let token = app.token("ann@example.com").await;
+        for reply in [
+            app.register("bob@example.com", HORSE).await,
+            app.login("ann@example.com", HORSE).await,
+            app.login("ann@example.com", "wrong wrong").await,
+            app.read(&ann, &token).await,
+            app.post("/users/register/guest", json!({})).send().await,
+            desk.about(Method::GET, "/appsettings").send().await,
+            desk.call(Method::GET, "/home/myaccount").send().await,
+        ] {
+            assert_eq!(reply.headers["cache-control"], "no-store", "{reply:?}");
+        }
     }
+}
+
+#[tokio::test]
+async fn s_04_a_node_that_cannot_learn_of_changes_asks_the_database_and_without_it_refuses() {
+    let server = TestServer::start().await;
+    let faults = std::sync::Arc::new(engine::Faults::default());
+    let Some(deaf) = server.node_that_hears_nothing(&faults).await else { return };
+    let ann = server.app.user("ann@example.com").await;
+    let token = server.app.token("ann@example.com").await;
+    deaf.app.read(&ann, &token).await.ok();
+    let misses = || deaf.server.metrics.session_misses.load(std::sync::atomic::Ordering::Relaxed);
+    let before = misses();
+    deaf.app.read(&ann, &token).await.ok();
+    assert_eq!(misses(), before + 1, "what is in memory is not believed");
+    faults.fail_at(1);
+    let reply = deaf.app.read(&ann, &token).await;
+    assert_eq!((reply.status.as_u16(), reply.code()), (503, 20001));
+    server.app.log_out(&token).await.ok();
+    deaf.app.read(&ann, &token).await.refused(3064);
+    assert_eq!(deaf.call(Method::GET, "/readyz").send().await.status, 503, "and it says so");
+    server::start::stop(&deaf.server).await;
+}
+
+#[tokio::test]
+async fn the_check_of_a_session_that_is_known_neither_reads_nor_writes() {
+    let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let keep = std::sync::Arc::clone(&seen);
+    let note = move |sql: &str| keep.lock().unwrap().push(sql.to_owned());
+    let hooks = engine::Hooks { faults: None, seen: Some(std::sync::Arc::new(note)) };
+    let server = TestServer::with(Setup { hooks, ..Setup::default() }).await;
+    let app = &server.app;
+    app.user("ann@example.com").await;
+    let token = app.token("ann@example.com").await;
+    let known = Instant::now();
+    while !server.server.lease.is_fresh() && known.elapsed() < Duration::from_secs(5) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let ask = || app.get("/info").token(&token).send();
+    ask().await.ok();
+    seen.lock().unwrap().clear();
+    for _ in 0..50 {
+        ask().await.ok();
+        server.clock.advance(Seconds(1));
+    }
+    // Where several nodes share the data, each asks four times a second what others have changed.
+    let polls = |it: &str| it.contains("sys.changes");
+    let flushes = |it: &str| it.contains("update sys.sessions set last_seen");
+    let frames = |it: &str| {
+        ["begin", "commit", "savepoint", "release"].iter().any(|word| it.starts_with(word))
+    };
+    let seen = seen.lock().unwrap();
+    let asked: Vec<_> =
+        seen.iter().filter(|it| !polls(it) && !flushes(it) && !frames(it)).collect();
+    assert!(asked.is_empty(), "{asked:?}");
+    assert!(
+        seen.iter().filter(|it| flushes(it)).count() <= 2,
+        "fifty uses are at most two writings"
+    );
 }

@@ -1,0 +1,276 @@
+//! Passwords, and what a login tells about who has an account (security sections 2 and 3).
+
+use std::sync::Arc;
+
+use engine::{Faults, Hooks};
+use http::Method;
+use serde_json::{Value, json};
+use server::error::Error;
+use server::secret::{Token, TokenHash};
+use server::store::{Row, credentials};
+use static_assertions::{assert_impl_all, assert_not_impl_any};
+
+use crate::harness::{HORSE, Reply, Setup, TestServer, text};
+
+// PW-12, and house rule 7: a secret is shown by nobody's mistake.
+assert_not_impl_any!(Token: std::fmt::Display, serde::Serialize, PartialEq);
+assert_not_impl_any!(TokenHash: std::fmt::Display, serde::Serialize);
+assert_not_impl_any!(server::secret::Sealer: std::fmt::Debug, std::fmt::Display, serde::Serialize);
+assert_impl_all!(Token: zeroize::Zeroize);
+
+async fn hash_of(server: &TestServer, user: &str) -> Option<String> {
+    let id = server::ids::UserId(user.into());
+    let data = server.server.apps.data(&server.app.id);
+    data.read(move |db| credentials::hash(db, &id)).await.unwrap()
+}
+
+#[tokio::test]
+async fn pw_01_what_is_stored_is_argon2id_with_a_salt_of_its_own() {
+    for server in TestServer::in_each_profile().await {
+        let (ann, bob) =
+            (server.app.user("ann@example.com").await, server.app.user("bob@example.com").await);
+        let (ann, bob) =
+            (hash_of(&server, &ann).await.unwrap(), hash_of(&server, &bob).await.unwrap());
+        for hash in [&ann, &bob] {
+            let parts: Vec<&str> = hash.split('$').collect();
+            assert_eq!(parts[..4], ["", "argon2id", "v=19", "m=19456,t=2,p=1"], "{hash}");
+            assert_eq!((parts[4].len(), parts[5].len()), (22, 43), "16 and 32 bytes");
+        }
+        assert_ne!(ann, bob, "one password, two salts");
+        // Console accounts alike.
+        let read = |row: &Row<'_>| row.get::<String>("password_hash");
+        let found = server.server.apps.platform.data.read(move |db| {
+            let sql = "select password_hash from control.developers";
+            Ok::<_, Error>(db.rows(sql, &[], read)?)
+        });
+        assert!(found.await.unwrap()[0].starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
+    }
+}
+
+#[tokio::test]
+async fn pw_04_pw_05_length_is_counted_in_characters_and_nothing_else_is_asked() {
+    for server in TestServer::in_each_profile().await {
+        let app = &server.app;
+        let strict = app.keys.len() == 7
+            && server
+                .server
+                .apps
+                .by_id(&app.id.0)
+                .await
+                .unwrap()
+                .is_some_and(|it| it.profile == server::settings::Profile::Standard);
+        for (number, (what, password, fits)) in [
+            ("seven letters", "abcdefg".to_owned(), !strict),
+            ("eight letters", "abcdefgh".to_owned(), true),
+            ("eight letters of two bytes", "äöüäöüäö".to_owned(), true),
+            ("seven letters of four bytes", "😀".repeat(7), !strict),
+            ("a phrase of small letters", "correct horse battery staple".to_owned(), true),
+            ("digits alone", "8461973502".to_owned(), true),
+            ("256 characters", "x".repeat(256), true),
+            ("256 characters of four bytes", "😀".repeat(256), true),
+            ("1,024 bytes", "y".repeat(1024), true),
+            ("1,025 bytes", "y".repeat(1025), false),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let email = format!("user{number}@example.com");
+            let reply = app.register(&email, &password).await;
+            assert_eq!(reply.code(), if fits { 0 } else { 8023 }, "{what}: {reply:?}");
+            if fits {
+                app.login(&email, &password).await.ok();
+                // The last character decides, however long it is.
+                let mut other: Vec<char> = password.chars().collect();
+                *other.last_mut().unwrap() = '~';
+                app.login(&email, &other.into_iter().collect::<String>()).await.refused(3003);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn pw_07_one_spelling_of_unicode_and_otherwise_as_sent() {
+    for server in TestServer::in_each_profile().await {
+        let app = &server.app;
+        let composed = " Crème brûlée ";
+        let decomposed = " Cre\u{300}me bru\u{302}le\u{301}e ";
+        app.register("ann@example.com", decomposed).await.ok();
+        app.login("ann@example.com", composed).await.ok();
+        app.login("ann@example.com", decomposed).await.ok();
+        for wrong in ["Crème brûlée", " crème brûlée ", " Crème brûlée", " Creme brulee "]
+        {
+            app.login("ann@example.com", wrong).await.refused(3003);
+        }
+    }
+}
+
+#[tokio::test]
+async fn pw_08_every_door_that_sets_a_password_asks_the_same_policy() {
+    let server = TestServer::start().await;
+    let app = &server.app;
+    for (password, code) in [("short", 8023), ("", 3011), (&*"z".repeat(1025), 8023), (HORSE, 0)] {
+        let email = format!("a{}@example.com", password.len());
+        let body = json!({ "email": email, "password": password });
+        let registered = app.post("/users/register", body).send().await;
+        let (guest, token) = app.guest().await;
+        let body = json!({ "objectId": guest, "email": format!("b{email}"), "password": password });
+        let converted = app.post("/users/register", body).token(&token).send().await;
+        let body = json!({ "email": format!("c{email}"), "password": password });
+        let posted = app.server_code(Method::POST, "/data/Users").body(body).send().await;
+        let body = json!({ "email": format!("d{email}"), "password": password });
+        let put = app.server_code(Method::PUT, "/data/Users").body(body).send().await;
+        for reply in [registered, converted, posted, put] {
+            assert_eq!(reply.code(), code, "{} characters: {reply:?}", password.len());
+        }
+    }
+    // Console accounts follow the strictest preset, whatever an application allows.
+    let add = server::console::developers::add;
+    for (password, code) in [("", 3011), ("fourteen chars", 8023), ("fifteen letters", 0)] {
+        let made = add(&server.server, "eve@example.com", "Eve", password).await;
+        assert_eq!(made.err().map_or(0, |it| it.code), code, "{password}");
+    }
+    assert_eq!(server::password::Door::ALL.len(), 5, "a new door: try it here");
+}
+
+/// What a stranger can see of an answer.
+fn seen(reply: &Reply) -> (u16, Value, Vec<(String, String)>) {
+    let mut headers: Vec<(String, String)> = reply
+        .headers
+        .iter()
+        .map(|it| (it.0.to_string(), it.1.to_str().unwrap().to_owned()))
+        .filter(|it| it.0 != "date")
+        .collect();
+    headers.sort();
+    (reply.status.as_u16(), reply.json(), headers)
+}
+
+#[tokio::test]
+async fn e_01_a_refused_login_tells_nothing_and_costs_the_same_whoever_it_was_about() {
+    let faults = Arc::new(Faults::default());
+    let hooks = Hooks { faults: Some(Arc::clone(&faults)), seen: None };
+    let server = TestServer::with(Setup { hooks, ..Setup::default() }).await;
+    let (app, desk) = (&server.app, server.desk().await);
+    app.user("ann@example.com").await;
+    let off = app.user("off@example.com").await;
+    app.set_status(&off, "DISABLED").await.ok();
+    desk.registration_settings(json!({ "emailConfirmationRequired": true })).await;
+    app.user("new@example.com").await;
+    app.login("ann@example.com", HORSE).await.ok(); // warms what is read once
+    let expected = seen(&app.login("ann@example.com", "wrong wrong").await);
+    assert_eq!((expected.0, &expected.1["code"]), (401, &json!(3003)));
+
+    for (who, login) in [
+        ("somebody", "ann@example.com"),
+        ("nobody", "nobody@example.com"),
+        ("a disabled user", "off@example.com"),
+        ("a pending user", "new@example.com"),
+        ("what cannot be an identity", "a\u{202e}b"),
+        ("a long text", &"x".repeat(5000)),
+    ] {
+        let before = (server.server.passwords.checks(), faults.statements());
+        let reply = app.login(login, "wrong wrong").await;
+        assert_eq!(seen(&reply), expected, "{who}");
+        let hashes = server.server.passwords.checks() - before.0;
+        assert_eq!(hashes, 1, "{who}: one hash, of whatever there is or is not");
+    }
+    // The right password alone tells more.
+    app.login("off@example.com", HORSE).await.refused(3090);
+    app.login("new@example.com", HORSE).await.refused(3087);
+}
+
+#[tokio::test]
+async fn e_01_whom_nobody_is_gets_locked_like_anybody() {
+    for server in TestServer::in_each_profile().await {
+        let (app, desk) = (&server.app, server.desk().await);
+        desk.login_settings(json!({ "failedLoginsLock": 3, "lockoutMinutes": 1 })).await;
+        app.user("ann@example.com").await;
+        let mut answers = Vec::new();
+        for login in ["ann@example.com", "nobody@example.com"] {
+            let mut all = Vec::new();
+            for password in ["wrong", "wrong", "wrong", "wrong", HORSE] {
+                all.push(seen(&app.login(login, password).await));
+            }
+            answers.push(all);
+        }
+        assert_eq!(answers[0], answers[1]);
+        assert_eq!(answers[0][4].1["code"], 3036);
+    }
+}
+
+#[tokio::test]
+async fn e_01_the_console_tells_nothing_either() {
+    let server = TestServer::start().await;
+    let login = async |login: &str| {
+        let before = server.server.passwords.checks();
+        let body = json!({ "login": login, "password": "wrong wrong wrong" });
+        let reply = server.call(Method::POST, "/console/home/login").body(body).send().await;
+        (seen(&reply), server.server.passwords.checks() - before)
+    };
+    let known = login(crate::harness::OWNER.0).await;
+    assert_eq!((known.0.0, &known.0.1["code"], known.1), (401, &json!(9005), 1));
+    for unknown in ["nobody@example.com", "", "a\u{202e}b"] {
+        assert_eq!(login(unknown).await, known, "{unknown}");
+    }
+}
+
+#[tokio::test]
+async fn e_05_errors_show_nothing_from_inside() {
+    let faults = Arc::new(Faults::default());
+    let hooks = Hooks { faults: Some(Arc::clone(&faults)), seen: None };
+    let server = TestServer::with(Setup { hooks, ..Setup::default() }).await;
+    let app = &server.app;
+    let ann = app.user("ann@example.com").await;
+    let token = app.token("ann@example.com").await;
+    let mut replies = Vec::new();
+    for n in 1..12 {
+        faults.fail_at(n);
+        let body = json!({ "email": format!("u{n}@example.com"), "password": HORSE });
+        replies.push(app.post("/users/register", body).send().await);
+        faults.fail_at(n);
+        replies.push(app.login("ann@example.com", HORSE).await);
+        faults.disarm();
+    }
+    assert!(replies.iter().any(|it| it.status == 503), "some of them failed");
+    // Somebody has broken the table with other tools.
+    let data = server.server.apps.data(&app.id);
+    data.write(|tx| Ok::<_, Error>(tx.batch("alter table app.\"Users\" rename to \"Gone\";")?))
+        .await
+        .unwrap();
+    replies.push(app.read(&ann, &token).await);
+    replies.push(app.server_code(Method::GET, "/data/Users").send().await);
+    replies.push(app.register("bob@example.com", HORSE).await);
+    let last = replies.last().unwrap();
+    assert_eq!((last.status.as_u16(), last.code()), (500, 20000), "{last:?}");
+    assert!(!text(&last.json()["errorData"]["requestId"]).is_empty());
+    // And what is wrong on purpose.
+    replies.push(app.call(Method::POST, "/users/register").raw("{").send().await);
+    replies.push(app.get("/nothing").send().await);
+    replies.push(app.register("ann@example.com", HORSE).await);
+    for reply in replies.iter().filter(|it| !it.status.is_success()) {
+        let words = String::from_utf8_lossy(&reply.body).to_lowercase();
+        for inside in [
+            "select",
+            "insert",
+            "sqlite",
+            "postgres",
+            "pg_",
+            "relation",
+            "no such table",
+            "syntax",
+            "credentials",
+            ".rs",
+            "panicked",
+            "argon2",
+            "users\"",
+            "gone",
+            "a test asked",
+            "/tmp",
+        ] {
+            assert!(!words.contains(inside), "{inside} in {reply:?}");
+        }
+        assert!(!words.contains(&token.to_lowercase()), "{reply:?}");
+        if reply.status.is_server_error() {
+            assert!(!text(&reply.json()["errorData"]["requestId"]).is_empty(), "{reply:?}");
+        }
+    }
+}
