@@ -163,9 +163,10 @@ async fn who_lost_a_lease_can_write_nothing_more() {
 
     // The lease runs out while the first still believes in it. Where there is but one process it
     // takes the job from itself.
-    let second = match home.is_shared() {
-        true => worker(&home, &setup, vec![counting(&gate, &reached)], vec![]).await,
-        false => first.clone(),
+    let second = if home.is_shared() {
+        worker(&home, &setup, vec![counting(&gate, &reached)], vec![]).await
+    } else {
+        first.clone()
     };
     setup.clock.advance(rules::LEASE);
     wake(&second);
@@ -368,7 +369,12 @@ async fn a_delivery_is_made_by_its_sink_whatever_the_others_do() {
         keep.lock().unwrap().push(parcel.delivery.payload);
         async { Ok(()) }
     });
-    let dead = Sink::new("dead", 2, async |_| std::future::pending().await);
+    let waiting = Arc::new(AtomicU32::new(0));
+    let keep = Arc::clone(&waiting);
+    let dead = Sink::new("dead", 2, move |_| {
+        keep.fetch_add(1, Ordering::SeqCst);
+        std::future::pending()
+    });
     let wild = Sink::new("wild", 2, async |_| panic!("the sink is broken"));
     let server = worker(&home, &setup, vec![], vec![good, dead, wild]).await;
     for _ in 0..20 {
@@ -387,6 +393,7 @@ async fn a_delivery_is_made_by_its_sink_whatever_the_others_do() {
         all.len() == 22 && all.iter().filter(|it| !it.error.is_empty()).count() == 2
     })
     .await;
+    assert_eq!(waiting.load(Ordering::SeqCst), 2, "the dead one holds its own places alone");
     let all = deliveries(&server).await;
     let error = |sink: &str| all.iter().find(|it| it.sink == sink).unwrap().error.clone();
     assert_eq!(error("wild"), "panic: the sink is broken");
@@ -471,7 +478,7 @@ async fn jobs_are_done(server: &TestServer) {
         if left.is_empty() {
             return;
         }
-        if left.iter().all(|it| it.run_at > now) || turn % 25 == 0 {
+        if left.iter().all(|it| it.run_at > now) || turn % 5 == 0 {
             server.clock.advance(Seconds(20));
             wake(&server.server);
         }
