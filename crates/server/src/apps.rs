@@ -117,6 +117,8 @@ pub struct Apps {
     /// The platform's own rows.
     pub platform: Realm,
     cache: Cache<AppId, Arc<App>>,
+    /// Host names and for which application and key they stand.
+    hosts: Cache<String, (AppId, Arc<str>)>,
     /// Counts what has been forgotten. A loading that began before is not kept.
     forgotten: Mutex<u64>,
     serials: AtomicU64,
@@ -127,8 +129,8 @@ impl Apps {
     pub fn new(cell: Cell, most: usize) -> Self {
         let scope = Scope { id: "".into(), place: Place::Control };
         let platform = Realm { serial: 0, data: cell.database(scope), platform: true };
-        let cache = Cache::new(most);
-        Self { cell, platform, cache, forgotten: Mutex::new(0), serials: AtomicU64::new(1) }
+        let (cache, hosts) = (Cache::new(most), Cache::new(most));
+        Self { cell, platform, cache, hosts, forgotten: Mutex::new(0), serials: AtomicU64::new(1) }
     }
 
     /// Brings the platform's tables up to this version.
@@ -162,6 +164,34 @@ impl Apps {
         Ok(Some(app))
     }
 
+    /// The active application that a host name in its one form stands for, and the id of the API key
+    /// that it stands for.
+    pub async fn by_host(&self, host: &str) -> Result<Option<(Arc<App>, Arc<str>)>> {
+        let found = if let Some(found) = self.hosts.get(host) {
+            found
+        } else {
+            let before = *self.forgotten();
+            let name = host.to_owned();
+            let read = self.platform.data.read(move |db| store::domains::by_host(db, &name));
+            // Names that stand for nothing are not kept: there is no end of them.
+            let Some(domain) = read.await? else { return Ok(None) };
+            let found = (domain.app, Arc::from(domain.api_key_id));
+            let now = self.forgotten();
+            if *now == before {
+                self.hosts.insert(host.to_owned(), found.clone());
+            }
+            found
+        };
+        Ok(self.by_id(&found.0.0).await?.map(|it| (it, found.1)))
+    }
+
+    /// Forgets for whom a host name stands, like [`Apps::forget`].
+    pub fn forget_host(&self, host: &str) {
+        let mut forgotten = self.forgotten();
+        *forgotten += 1;
+        self.hosts.remove(host);
+    }
+
     /// Forgets what is known of an application: the next request reads it anew. Call it after the
     /// commit that changed it, before the answer.
     pub fn forget(&self, id: &AppId) {
@@ -187,6 +217,7 @@ impl Apps {
         let mut forgotten = self.forgotten();
         *forgotten += 1;
         self.cache.clear();
+        self.hosts.clear();
     }
 
     /// The applications that are in memory now.

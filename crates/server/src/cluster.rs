@@ -42,7 +42,7 @@ fn apply(server: &Server, change: &Change) {
     match change.kind {
         Kind::App => server.apps.forget(&app),
         Kind::Sessions => server.live.revoke_all(),
-        Kind::Domain => {}
+        Kind::Domain => server.apps.forget_host(&change.about),
         Kind::User if change.app.is_empty() => {
             server.live.revoke_user(&server.apps.platform, &change.about, None);
         }

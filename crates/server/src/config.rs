@@ -58,6 +58,20 @@ pub struct Options {
     /// The most connections at once; by default 10000.
     #[arg(long)]
     pub connections: Option<usize>,
+    /// The most connections at once from one address, or from one /64 of IPv6; trusted proxies are
+    /// not counted. By default 1000.
+    #[arg(long)]
+    pub connections_per_source: Option<usize>,
+    /// Seconds in which a client must have sent the head of a request it has begun; by default 10.
+    #[arg(long)]
+    pub header_seconds: Option<u64>,
+    /// Seconds that a body may take before its pace counts: from then on a KiB a second, on average.
+    /// By default 10.
+    #[arg(long)]
+    pub body_seconds: Option<u64>,
+    /// Seconds for which a connection may stay open without a request; by default 75.
+    #[arg(long)]
+    pub idle_seconds: Option<u64>,
     /// Seconds in which running requests may end when the server stops; by default 10.
     #[arg(long)]
     pub drain_seconds: Option<u64>,
@@ -90,6 +104,16 @@ pub struct Limits {
     pub request_seconds: u64,
     /// Connections at once.
     pub connections: usize,
+    /// Connections at once from one source that is no trusted proxy.
+    pub connections_per_source: usize,
+    /// How long the head of a request may take from its first byte on.
+    pub head_time: Duration,
+    /// How long a connection may stay open without a request.
+    pub idle_time: Duration,
+    /// How long a body may take before its pace counts.
+    pub body_time: Duration,
+    /// Bytes of a body that buy one second more.
+    pub body_pace: u32,
     /// Seconds for running requests when the server stops.
     pub drain_seconds: u64,
     /// Whose forwarding headers are believed.
@@ -186,6 +210,10 @@ pub const NUMBERS: &[&str] = &[
     "body-bytes",
     "request-seconds",
     "connections",
+    "connections-per-source",
+    "header-seconds",
+    "body-seconds",
+    "idle-seconds",
     "drain-seconds",
     "argon2-memory-kib",
     "argon2-iterations",
@@ -222,6 +250,10 @@ fn over(top: Options, below: Options) -> Options {
         body_bytes: top.body_bytes.or(below.body_bytes),
         request_seconds: top.request_seconds.or(below.request_seconds),
         connections: top.connections.or(below.connections),
+        connections_per_source: top.connections_per_source.or(below.connections_per_source),
+        header_seconds: top.header_seconds.or(below.header_seconds),
+        body_seconds: top.body_seconds.or(below.body_seconds),
+        idle_seconds: top.idle_seconds.or(below.idle_seconds),
         drain_seconds: top.drain_seconds.or(below.drain_seconds),
         argon2_memory_kib: top.argon2_memory_kib.or(below.argon2_memory_kib),
         argon2_iterations: top.argon2_iterations.or(below.argon2_iterations),
@@ -294,6 +326,11 @@ fn check(options: Options) -> Result<Config, String> {
             uri_bytes: 16 << 10,
             request_seconds: options.request_seconds.unwrap_or(60),
             connections: options.connections.unwrap_or(10_000),
+            connections_per_source: options.connections_per_source.unwrap_or(1000),
+            head_time: Duration::from_secs(options.header_seconds.unwrap_or(10)),
+            idle_time: Duration::from_secs(options.idle_seconds.unwrap_or(75)),
+            body_time: Duration::from_secs(options.body_seconds.unwrap_or(10)),
+            body_pace: 1024,
             drain_seconds: options.drain_seconds.unwrap_or(10),
             proxies,
         },

@@ -1,12 +1,12 @@
 //! Commands beside a running server: one line of JSON each way over a socket in the data
 //! directory, which only the owner of the directory can open. Without a running server, and with
-//! PostgreSQL, the command opens the database itself. Also the listener for metrics.
+//! PostgreSQL, the command opens the database itself.
 
 use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::{Map, Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::net::{UnixListener, UnixStream};
 
 use crate::config::Config;
 use crate::console::{apps, developers};
@@ -137,18 +137,4 @@ async fn owner(server: &Server, email: Option<&str>) -> Result<DeveloperId> {
         [] => Err(Error::bad_parameter("There is no such developer. Run: usher developer add")),
         _ => Err(Error::bad_parameter("There are several developers. Say which with --owner")),
     }
-}
-
-/// Serves metrics.
-pub fn serve_metrics(server: &Server, listener: TcpListener) {
-    let keep = server.clone();
-    let metrics = move || {
-        let mut text = String::new();
-        keep.metrics.write(&mut text);
-        async move { text }
-    };
-    let router = axum::Router::new().route("/metrics", axum::routing::get(metrics));
-    server.background.run(async move {
-        let _ = axum::serve(listener, router).await;
-    });
 }

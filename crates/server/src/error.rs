@@ -29,6 +29,10 @@ pub struct Error {
     cause: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
+#[derive(Debug, thiserror::Error)]
+#[error("a handler panicked")]
+struct Panicked;
+
 /// `refusals!` writes one constructor per line: documentation, name, what it is told, status, code,
 /// words. The list of all of them is [`REFERENCE`].
 macro_rules! refusals {
@@ -125,6 +129,10 @@ refusals! {
     bad_path: BAD_REQUEST, 20009, "The path or query is not valid percent-encoded UTF-8, or contains a control character";
     /// A path or query over the limit.
     uri_too_long: URI_TOO_LONG, 20010, "The address is too long";
+    /// A head or a body that the client sends too slowly.
+    client_too_slow: REQUEST_TIMEOUT, 20030, "The request did not arrive in time. Send it again";
+    /// A request whose host is missing, odd or given twice, or that says two things at once.
+    bad_head: BAD_REQUEST, 20031, "The head of the request is not valid HTTP/1.1: exactly one Host, and one that the target agrees with";
     /// A set-up link that is unknown, used or too old.
     no_such_setup: NOT_FOUND, 20011, "This set-up link is used, too old or wrong. Restart the server for a new one while there is no developer yet";
     /// A second developer with the same address.
@@ -194,6 +202,18 @@ impl Error {
         Self { cause: Some(cause.into()), ..Self::broken() }
     }
 
+    /// 500: a panic that was caught (ASVS 5.0, 16.5.4).
+    pub fn panicked() -> Self {
+        Self::internal(Panicked)
+    }
+
+    /// Whether a panic is behind it, in a handler or in a unit of work.
+    pub fn is_panic(&self) -> bool {
+        let Some(cause) = &self.cause else { return false };
+        let stored = cause.downcast_ref::<engine::Error>();
+        cause.is::<Panicked>() || matches!(stored, Some(engine::Error::Panicked))
+    }
+
     /// 503: the server has more to do than it can in time, or its database is away.
     pub fn overloaded(retry_after: u32) -> Self {
         Self { retry_after: Some(retry_after), ..Self::busy() }
@@ -209,6 +229,15 @@ impl Error {
     pub fn is_undefined(&self) -> bool {
         let cause = self.cause.as_deref().and_then(|it| it.downcast_ref::<engine::Error>());
         matches!(cause, Some(engine::Error::Undefined(_)))
+    }
+
+    /// Whether the connection cannot be used for another request: what is left of this one has not
+    /// been read, or cannot be told from the next (RFC 9112 section 9.3).
+    pub fn ends_connection(&self) -> bool {
+        matches!(
+            self.status,
+            StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::URI_TOO_LONG
+        ) || matches!(self.code, 20006 | 20007 | 20031)
     }
 
     /// The body that goes over the wire, with the id of the request where it helps the operator.

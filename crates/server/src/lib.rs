@@ -25,6 +25,7 @@ pub mod reference;
 pub mod roles;
 pub mod router;
 pub mod schema;
+pub mod scrape;
 pub mod secret;
 pub mod server;
 pub mod sessions;

@@ -65,10 +65,10 @@ pub async fn look(
         && session.is_alive(lifetime, now)
         && (!server.lease.is_shared() || now.0 - session.read_at.0 < REREAD)
     {
-        server.metrics.session_hits.fetch_add(1, Ordering::Relaxed);
+        server.metrics.session_hits.add();
         return Ok(Verdict::Live(Arc::clone(session)));
     }
-    server.metrics.session_misses.fetch_add(1, Ordering::Relaxed);
+    server.metrics.session_misses.add();
     let mark = server.live.mark();
     let platform = realm.platform;
     let read = realm.data.read(move |db| {

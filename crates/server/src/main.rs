@@ -165,6 +165,11 @@ async fn run(command: Command) -> Result<(), String> {
 async fn serve(config: Config) -> Result<(), String> {
     tracing_subscriber::fmt().json().with_writer(std::io::stderr).init();
     start::check_key(&config)?;
+    std::panic::set_hook(Box::new(|panic| {
+        // Where, not what: the words of a panic may hold what somebody has sent.
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "a panic; whoever asked gets an error, and the server goes on");
+    }));
     let hold = match config.database_url {
         None => Some(start::hold(&config.data_dir)?),
         Some(_) => None,
@@ -186,7 +191,7 @@ async fn serve(config: Config) -> Result<(), String> {
     let outer = start::run(&server).await.map_err(|it| it.to_string())?;
     server::control::listen(&server, &config)?;
     if let Some(listener) = metrics {
-        server::control::serve_metrics(&server, listener);
+        server::scrape::serve(&server, listener);
     }
     // From here on a signal to stop is heeded; before it just ends what has not begun.
     let signals = signals().map_err(|it| format!("cannot listen for signals: {it}"))?;

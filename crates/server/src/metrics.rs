@@ -1,22 +1,65 @@
-//! Counters of the server, in the text format of Prometheus. They tell no identities.
+//! Counters of the server, and the text format of Prometheus. They tell no identities.
 
-use std::fmt::Write as _;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::fmt::{Display, Write as _};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// Upper bounds of the duration buckets, in microseconds.
 const BUCKETS: [u64; 10] =
     [100, 300, 1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000, 5_000_000];
 
-/// Counters by route, and a few of the whole server.
+/// Something that only grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// One more.
+    pub fn add(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many since the start.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Something that there is more or less of.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicUsize);
+
+impl Gauge {
+    /// One more.
+    pub fn add(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One less.
+    pub fn subtract(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// How many now.
+    pub fn get(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Counters by route, and those of the whole server that nothing else keeps.
 #[derive(Default)]
 pub struct Metrics {
     routes: Vec<Route>,
-    /// Panics that were caught.
-    pub panics: AtomicU64,
+    /// Panics of handlers that were caught.
+    pub panics: Counter,
     /// Session checks that were answered from memory.
-    pub session_hits: AtomicU64,
+    pub session_hits: Counter,
     /// Session checks that asked the database.
-    pub session_misses: AtomicU64,
+    pub session_misses: Counter,
+    /// Connections open now.
+    pub connections: Gauge,
+    /// Connections turned away because there were too many.
+    pub connections_refused: Counter,
+    /// Connections closed because the head of a request did not arrive in time.
+    pub heads_too_slow: Counter,
 }
 
 #[derive(Default)]
@@ -45,55 +88,97 @@ impl Metrics {
     }
 
     /// Writes the counters of all routes that have been used.
-    pub fn write(&self, out: &mut String) {
-        out.push_str("# TYPE usher_requests_total counter\n");
+    pub fn write_routes(&self, out: &mut Text) {
+        out.family("usher_requests_total", Kind::Counter, "Answers by route and class of status.");
         for route in &self.routes {
             for (class, count) in ["2xx", "3xx", "4xx", "5xx"].iter().zip(&route.by_class) {
                 let count = count.load(Ordering::Relaxed);
                 if count > 0 {
-                    let id = route.id;
-                    let _ = writeln!(
-                        out,
-                        "usher_requests_total{{route=\"{id}\",status=\"{class}\"}} {count}"
-                    );
+                    out.value("", &[("route", route.id), ("status", class)], count);
                 }
             }
         }
-        out.push_str("# TYPE usher_request_seconds histogram\n");
+        let help = "Time until the answer was ready, by route.";
+        out.family("usher_request_seconds", Kind::Histogram, help);
         for route in &self.routes {
             write_durations(route, out);
-        }
-        for (name, value) in [
-            ("usher_panics_total", &self.panics),
-            ("usher_session_cache_hits_total", &self.session_hits),
-            ("usher_session_cache_misses_total", &self.session_misses),
-        ] {
-            let _ =
-                writeln!(out, "# TYPE {name} counter\n{name} {}", value.load(Ordering::Relaxed));
         }
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a sum of seconds need not be exact")]
-fn write_durations(route: &Route, out: &mut String) {
-    let id = route.id;
-    let mut sum = 0;
+fn write_durations(route: &Route, out: &mut Text) {
+    let label = ("route", route.id);
     let counts = route.by_duration.each_ref().map(|it| it.load(Ordering::Relaxed));
     if counts.iter().all(|it| *it == 0) {
         return;
     }
+    let mut sum = 0;
     for (bound, count) in BUCKETS.iter().zip(counts) {
         sum += count;
-        let bound = *bound as f64 / 1e6;
-        let _ =
-            writeln!(out, "usher_request_seconds_bucket{{route=\"{id}\",le=\"{bound}\"}} {sum}");
+        let bound = seconds(*bound).to_string();
+        out.value("_bucket", &[label, ("le", &bound)], sum);
     }
     sum += counts[BUCKETS.len()];
-    let micros = route.micros.load(Ordering::Relaxed) as f64 / 1e6;
-    let _ = writeln!(
-        out,
-        "usher_request_seconds_bucket{{route=\"{id}\",le=\"+Inf\"}} {sum}\n\
-             usher_request_seconds_sum{{route=\"{id}\"}} {micros}\n\
-             usher_request_seconds_count{{route=\"{id}\"}} {sum}"
-    );
+    out.value("_bucket", &[label, ("le", "+Inf")], sum);
+    out.value("_sum", &[label], seconds(route.micros.load(Ordering::Relaxed)));
+    out.value("_count", &[label], sum);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a sum of seconds need not be exact")]
+fn seconds(micros: u64) -> f64 {
+    micros as f64 / 1e6
+}
+
+/// What kind of thing a family of values is.
+#[derive(Clone, Copy)]
+pub enum Kind {
+    /// It only grows.
+    Counter,
+    /// It goes up and down.
+    Gauge,
+    /// How many were how long.
+    Histogram,
+}
+
+/// The text that Prometheus reads (exposition format 0.0.4). Labels are ours, never a client's, so
+/// nothing in them needs an escape.
+#[derive(Default)]
+pub struct Text {
+    text: String,
+    name: &'static str,
+}
+
+impl Text {
+    /// Begins the values of that name.
+    pub fn family(&mut self, name: &'static str, kind: Kind, help: &str) {
+        self.name = name;
+        let kind = match kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        };
+        let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    /// One value of the family that was begun last.
+    pub fn value(&mut self, suffix: &str, labels: &[(&str, &str)], value: impl Display) {
+        let _ = write!(self.text, "{}{suffix}", self.name);
+        for (index, (name, label)) in labels.iter().enumerate() {
+            let before = if index == 0 { '{' } else { ',' };
+            let _ = write!(self.text, "{before}{name}=\"{label}\"");
+        }
+        let end = if labels.is_empty() { "" } else { "}" };
+        let _ = writeln!(self.text, "{end} {value}");
+    }
+
+    /// A family of one value without labels.
+    pub fn one(&mut self, name: &'static str, kind: Kind, help: &str, value: impl Display) {
+        self.family(name, kind, help);
+        self.value("", &[], value);
+    }
+
+    /// All that was written.
+    pub fn finish(self) -> String {
+        self.text
+    }
 }

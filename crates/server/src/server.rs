@@ -141,6 +141,8 @@ pub struct Lease {
     /// When the last successful poll began, on the clock that counts sleep; `None`: this process is
     /// alone with its data.
     began: Option<AtomicI64>,
+    /// How long that poll took, in milliseconds.
+    took: AtomicI64,
 }
 
 /// How long one poll lasts, in milliseconds.
@@ -149,12 +151,12 @@ pub const LEASE: i64 = 2000;
 impl Lease {
     /// For a process that is alone with its data: it always knows everything.
     pub fn alone() -> Self {
-        Self { began: None }
+        Self { began: None, took: AtomicI64::new(0) }
     }
 
     /// For one of several: it knows nothing until it has polled.
     pub fn shared() -> Self {
-        Self { began: Some(AtomicI64::new(i64::MIN / 2)) }
+        Self { began: Some(AtomicI64::new(i64::MIN / 2)), took: AtomicI64::new(0) }
     }
 
     /// Whether what is in memory may be believed.
@@ -172,7 +174,14 @@ impl Lease {
     pub fn renew(&self, poll_began: i64) {
         if let Some(began) = &self.began {
             began.fetch_max(poll_began, Ordering::Release);
+            self.took.store(boot_millis() - poll_began, Ordering::Relaxed);
         }
+    }
+
+    /// How long the last successful poll took, in milliseconds: how far this node was behind the
+    /// others when it knew.
+    pub fn lag(&self) -> i64 {
+        self.took.load(Ordering::Relaxed)
     }
 
     /// Milliseconds since the last successful poll began; 0 for a process that is alone.

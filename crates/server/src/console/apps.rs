@@ -2,7 +2,7 @@
 //!
 //! Wire: users-api 6.2 and 6.3.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::clock::{Millis, Seconds};
 use crate::error::{Error, Result};
@@ -19,7 +19,7 @@ use crate::store::domains::Domain;
 use crate::store::jobs::New;
 use crate::store::keys::Key;
 use crate::store::{self, Tx};
-use crate::web::{Answer, Body, Desk, Names, Reply, State, text};
+use crate::web::{Answer, Body, Desk, Names, Reply, State, host, text};
 
 /// The kinds of API keys that every application has.
 pub const DEVICES: [&str; 7] = ["ANDROID", "IOS", "JS", "REST", "WP", "AS", "BL"];
@@ -286,50 +286,95 @@ pub async fn domains(State(server): State<Server>, desk: Desk) -> Reply {
     Answer::json(&domains)
 }
 
-/// `POST /{app}/console/settings/custom-domain`.
+/// `POST /{app}/console/settings/custom-domain`. Fails with 3038 and 20014.
 pub async fn create_domain(State(server): State<Server>, desk: Desk, body: Body) -> Reply {
     let (app, body) = (desk.app()?, body.object()?);
-    let host = text(&body, "domain").unwrap_or_default().trim().to_ascii_lowercase();
-    let fits = |it: char| it.is_ascii_alphanumeric() || it == '.' || it == '-';
-    if host.is_empty() || host.len() > 253 || !host.chars().all(fits) {
-        return Err(Error::bad_parameter("domain must be a host name without scheme and port"));
-    }
-    let key = text(&body, "apiKeyId").unwrap_or_default();
-    if !app.keys.iter().any(|it| it.id == key) {
-        return Err(Error::bad_parameter("apiKeyId must be the id of one of the API keys"));
-    }
-    let domain = Domain {
-        id: server.random.opaque(),
-        host,
-        app: app.id.clone(),
-        api_key_id: key.to_owned(),
-    };
-    let shown = shown_domain(&domain);
+    let (host, key) = (host_in(&body)?, key_in(&body, app)?);
+    let id = server.random.opaque();
+    let domain = Domain { id, host, app: app.id.clone(), api_key_id: key };
+    let (shown, about) = (shown_domain(&domain), domain.host.clone());
     let (author, random) = (desk.author(), server.random.clone());
     let write = move |tx: &Tx<'_>| {
         if !store::domains::insert(tx, &domain, author.at)? {
             return Err(Error::domain_taken());
         }
-        let change = json!({ "after": { "domain": domain.host } });
+        changes::append(tx, &domain.app.0, Kind::Domain, &domain.host, author.at)?;
+        let change = json!({ "after": { "domain": domain.host, "apiKeyId": domain.api_key_id } });
         events::record(tx, &random, &author, Event::DomainChanged, &domain.app.0, &change)
     };
     server.apps.platform.data.write(write).await?;
+    server.apps.forget_host(&about);
     Answer::json(&shown)
 }
 
-/// `DELETE /{app}/console/settings/custom-domain/{id}`.
+/// `PUT /{app}/console/settings/custom-domain/{id}`: another host, another key, or both. Fails with
+/// 3038 and 20014.
+pub async fn update_domain(
+    State(server): State<Server>,
+    desk: Desk,
+    names: Names,
+    body: Body,
+) -> Reply {
+    let (app, body) = (desk.app()?, body.object()?);
+    let host = body.contains_key("domain").then(|| host_in(&body)).transpose()?;
+    let key = body.contains_key("apiKeyId").then(|| key_in(&body, app)).transpose()?;
+    let (id, wanted) = (app.id.clone(), names.get("id").to_owned());
+    let (author, random) = (desk.author(), server.random.clone());
+    let write = move |tx: &Tx<'_>| {
+        let before = store::domains::by_id(tx, &id, &wanted)?.ok_or_else(no_such_domain)?;
+        let mut after = before.clone();
+        after.host = host.clone().unwrap_or(after.host);
+        after.api_key_id = key.clone().unwrap_or(after.api_key_id);
+        if !store::domains::update(tx, &after)? {
+            return Err(Error::domain_taken());
+        }
+        for it in [&before, &after] {
+            changes::append(tx, &id.0, Kind::Domain, &it.host, author.at)?;
+        }
+        let change = json!({
+            "before": { "domain": before.host, "apiKeyId": before.api_key_id },
+            "after": { "domain": after.host, "apiKeyId": after.api_key_id },
+        });
+        events::record(tx, &random, &author, Event::DomainChanged, &id.0, &change)?;
+        Ok((before, after))
+    };
+    let (before, after) = server.apps.platform.data.write(write).await?;
+    server.apps.forget_host(&before.host);
+    server.apps.forget_host(&after.host);
+    Answer::json(&shown_domain(&after))
+}
+
+/// `DELETE /{app}/console/settings/custom-domain/{id}`. Fails with 3038.
 pub async fn delete_domain(State(server): State<Server>, desk: Desk, names: Names) -> Reply {
     let (app, id) = (desk.app()?.id.clone(), names.get("id").to_owned());
     let (author, random) = (desk.author(), server.random.clone());
     let write = move |tx: &Tx<'_>| {
-        if !store::domains::delete(tx, &app, &id)? {
-            return Err(Error::bad_parameter("There is no such domain"));
-        }
-        let change = json!({ "before": { "id": id } });
-        events::record(tx, &random, &author, Event::DomainChanged, &app.0, &change)
+        let gone = store::domains::delete(tx, &app, &id)?.ok_or_else(no_such_domain)?;
+        changes::append(tx, &app.0, Kind::Domain, &gone.host, author.at)?;
+        let change = json!({ "before": { "domain": gone.host, "apiKeyId": gone.api_key_id } });
+        events::record(tx, &random, &author, Event::DomainChanged, &app.0, &change)?;
+        Ok::<_, Error>(gone)
     };
-    server.apps.platform.data.write(write).await?;
+    let gone = server.apps.platform.data.write(write).await?;
+    server.apps.forget_host(&gone.host);
     Ok(Answer::empty())
+}
+
+fn host_in(body: &Map<String, Value>) -> Result<String> {
+    let host = text(body, "domain").and_then(host::of_setting);
+    host.ok_or_else(|| {
+        Error::bad_parameter("domain must be a host name without scheme, port and path")
+    })
+}
+
+fn key_in(body: &Map<String, Value>, app: &crate::apps::App) -> Result<String> {
+    let key = text(body, "apiKeyId").filter(|id| app.keys.iter().any(|it| it.id == *id));
+    let wrong = || Error::bad_parameter("apiKeyId must be the id of one of the API keys");
+    key.map(str::to_owned).ok_or_else(wrong)
+}
+
+fn no_such_domain() -> Error {
+    Error::bad_parameter("There is no such domain")
 }
 
 fn shown(app: &App) -> Value {

@@ -149,6 +149,21 @@ fn of_applications() -> Vec<Route> {
             apps::create_domain,
         )
         .takes(new_domain)
+        .gives(domain.clone())
+        .refuses(&[3038, 20014]),
+        put(
+            (
+                "updateDomain",
+                "/settings/custom-domain/{id}",
+                "Gives a domain another name or API key",
+            ),
+            MEMBER,
+            apps::update_domain,
+        )
+        .takes(object(&[
+            ("domain?", text(), "A host name"),
+            ("apiKeyId?", text(), "The id of an API key"),
+        ]))
         .gives(domain)
         .refuses(&[3038, 20014]),
         delete(

@@ -5,7 +5,6 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -149,7 +148,7 @@ async fn deliver(parcel: Parcel, sink: &Sink) -> End {
             Ok(Ok(Ok(()))) => End::Arrived,
             Ok(Ok(Err(error))) => End::Failed(error.to_string()),
             Ok(Err(panic)) => {
-                server.metrics.panics.fetch_add(1, Ordering::Relaxed);
+                server.metrics.panics.add();
                 End::Failed(format!("panic: {}", words(&*panic)))
             }
             Err(_) => End::Failed(format!("no answer within {} s", LONGEST.as_secs())),

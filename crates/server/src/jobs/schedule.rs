@@ -2,7 +2,6 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -280,7 +279,7 @@ impl Crew {
                 Ok(Ok(())) => End::Done(kind),
                 Ok(Err(error)) => End::Failed(error.to_string(), kind),
                 Err(panic) => {
-                    server.metrics.panics.fetch_add(1, Ordering::Relaxed);
+                    server.metrics.panics.add();
                     End::Failed(format!("panic: {}", words(&*panic)), kind)
                 }
             },

@@ -48,14 +48,24 @@ pub fn insert(tx: &Tx<'_>, domain: &Domain, now: Millis) -> Result<bool> {
     Ok(tx.exec(sql, &[&domain.id, &domain.host, &app, &domain.api_key_id, &now])? == 1)
 }
 
-/// Points a domain of the application elsewhere; false if there is no such domain.
+/// The domain of an application with that id.
+pub fn by_id(db: &Db<'_>, app: &AppId, id: &str) -> Result<Option<Domain>> {
+    let sql = "select id, host, app_id, api_key_id from control.domains
+               where app_id = ?1 and id = ?2";
+    Ok(db.row(sql, &[&app.0, &id], read)?)
+}
+
+/// Changes host and key of a domain; false if another domain has the host.
 pub fn update(tx: &Tx<'_>, domain: &Domain) -> Result<bool> {
-    let sql = "update control.domains set host = ?1, api_key_id = ?2 where app_id = ?3 and id = ?4";
+    let sql = "update control.domains set host = ?1, api_key_id = ?2
+               where app_id = ?3 and id = ?4
+                 and not exists (select 1 from control.domains where host = ?1 and id <> ?4)";
     Ok(tx.exec(sql, &[&domain.host, &domain.api_key_id, &domain.app.0, &domain.id])? == 1)
 }
 
-/// Removes a domain of the application; false if there is none.
-pub fn delete(tx: &Tx<'_>, app: &AppId, id: &str) -> Result<bool> {
-    let sql = "delete from control.domains where app_id = ?1 and id = ?2";
-    Ok(tx.exec(sql, &[&app.0, &id])? == 1)
+/// Removes a domain of the application; gives what it was.
+pub fn delete(tx: &Tx<'_>, app: &AppId, id: &str) -> Result<Option<Domain>> {
+    let sql = "delete from control.domains where app_id = ?1 and id = ?2
+               returning id, host, app_id, api_key_id";
+    Ok(tx.rows(sql, &[&app.0, &id], read)?.pop())
 }

@@ -4,10 +4,18 @@ use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{self, CONTENT_TYPE, HeaderName, HeaderValue};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+
+/// On every answer: nobody on the way keeps it (ASVS 5.0, 14.3.2), no browser takes it for something
+/// that it is not (3.4.4), and no address leaks to where a link leads (3.4.5).
+pub(super) const STANDING: [(HeaderName, &str); 3] = [
+    (header::CACHE_CONTROL, "no-store"),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+];
 
 /// What every handler returns.
 pub type Reply = Result<Answer>;
@@ -50,7 +58,7 @@ impl Answer {
         let policy = "default-src 'none'; style-src 'self' 'unsafe-inline'; form-action 'self'; \
                       base-uri 'none'; frame-ancestors 'none'";
         Self::of(Some("text/html; charset=utf-8"), html)
-            .with_header(http::header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy))
+            .with_header(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy))
     }
 
     /// The same with another status.

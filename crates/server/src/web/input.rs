@@ -1,12 +1,17 @@
 //! What a handler reads: the body, the names in the path, the pairs of the query.
 
+use std::time::Duration;
+
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http::request::Parts;
+use http_body::Body as _;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::{Map, Value};
+use tokio::time::{Instant, timeout_at};
 
+use crate::config::Limits;
 use crate::error::{Error, Result};
 use crate::json;
 use crate::server::Server;
@@ -31,7 +36,7 @@ impl FromRequest<Server> for Body {
     type Rejection = Error;
 
     async fn from_request(request: Request, server: &Server) -> Result<Self> {
-        let bytes = whole(request, server.limits.body_bytes).await?;
+        let bytes = whole(request, &server.limits).await?;
         if bytes.is_empty() {
             return Ok(Self(None));
         }
@@ -54,27 +59,53 @@ impl FromRequest<Server> for FormBody {
     type Rejection = Error;
 
     async fn from_request(request: Request, server: &Server) -> Result<Self> {
-        let bytes = whole(request, server.limits.body_bytes).await?;
+        let bytes = whole(request, &server.limits).await?;
         let fields = form_urlencoded::parse(&bytes);
         Ok(Self(fields.map(|(name, value)| (name.into_owned(), value.into_owned())).collect()))
     }
 }
 
-async fn whole(request: Request, most: usize) -> Result<Bytes> {
+/// When the answer to a request is due.
+#[derive(Clone, Copy)]
+pub(super) struct Due(pub Instant);
+
+/// Reads the body, in memory up to the limit and never beyond. Fails with 20007, 20005, 20030 for a
+/// client that is slower than it may be, and 20006.
+async fn whole(request: Request, limits: &Limits) -> Result<Bytes> {
     let (parts, body) = request.into_parts();
-    let header = |name| parts.headers.get(name).and_then(|it| it.to_str().ok());
-    if header(CONTENT_ENCODING).is_some_and(|it| !it.eq_ignore_ascii_case("identity")) {
+    let encodings = parts.headers.get_all(CONTENT_ENCODING).iter();
+    if encodings.into_iter().any(|it| !it.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return Err(Error::body_compressed());
     }
     // Refused before it is read: whoever announces too much need not send it.
-    let length = header(CONTENT_LENGTH).and_then(|it| it.parse::<usize>().ok());
-    if length.is_some_and(|it| it > most) {
+    let length = parts.headers.get(CONTENT_LENGTH).and_then(|it| it.to_str().ok());
+    let length = length.and_then(|it| it.parse::<usize>().ok());
+    if length.is_some_and(|it| it > limits.body_bytes) {
         return Err(Error::body_too_large());
     }
-    match Limited::new(body, most).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(it) if it.is::<LengthLimitError>() => Err(Error::body_too_large()),
-        Err(_) => Err(Error::body_broken()),
+    let began = Instant::now();
+    let due = parts.extensions.get::<Due>().map_or(began + limits.body_time, |it| it.0);
+    let mut body = Limited::new(body, limits.body_bytes);
+    let mut bytes = BytesMut::new();
+    loop {
+        // What has come so far buys the time for what is to come (ASVS 5.0, 13.1.3).
+        let bought = bytes.len() as u64 * 1000 / u64::from(limits.body_pace.max(1));
+        let until = due.min(began + limits.body_time + Duration::from_millis(bought));
+        let frame = match timeout_at(until, body.frame()).await {
+            Err(_) => return Err(Error::client_too_slow()),
+            Ok(None) => return Ok(bytes.freeze()),
+            Ok(Some(Err(it))) if it.is::<LengthLimitError>() => {
+                return Err(Error::body_too_large());
+            }
+            Ok(Some(Err(_))) => return Err(Error::body_broken()),
+            Ok(Some(Ok(frame))) => frame,
+        };
+        match frame.into_data() {
+            // A body that comes in one piece, as most do, is not copied.
+            Ok(data) if bytes.is_empty() && body.is_end_stream() => return Ok(data),
+            Ok(data) => bytes.extend_from_slice(&data),
+            Err(_) => {} // trailers say nothing to us
+        }
     }
 }
 

@@ -2,12 +2,16 @@
 
 mod answer;
 mod caller;
+mod cors;
+pub mod host;
 mod input;
 pub mod listen;
 pub mod openapi;
 mod outer;
+mod places;
 mod routes;
 pub mod shape;
+mod stream;
 
 pub use answer::{Answer, Reply};
 pub use axum::extract::State;

@@ -465,7 +465,7 @@ async fn s_04_a_node_that_cannot_learn_of_changes_asks_the_database_and_without_
     let ann = server.app.user("ann@example.com").await;
     let token = server.app.token("ann@example.com").await;
     deaf.app.read(&ann, &token).await.ok();
-    let misses = || deaf.server.metrics.session_misses.load(std::sync::atomic::Ordering::Relaxed);
+    let misses = || deaf.server.metrics.session_misses.get();
     let before = misses();
     deaf.app.read(&ann, &token).await.ok();
     assert_eq!(misses(), before + 1, "what is in memory is not believed");

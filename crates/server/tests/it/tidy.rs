@@ -8,7 +8,7 @@ use super::source::{Kind, Source, files, has_ending, root, text};
 /// The floors, from the top: a module uses its own floor and those below. `ARCHITECTURE.md` draws
 /// the same table.
 const FLOORS: &[(&str, &[&str])] = &[
-    ("the whole, put together", &["start", "control", "reference"]),
+    ("the whole, put together", &["start", "control", "scrape", "reference"]),
     ("every route, once", &["router"]),
     ("features", &["login", "users", "data", "roles", "console", "health"]),
     ("what features share", &["sessions", "jobs"]),
@@ -64,7 +64,7 @@ const ROWS: &[&str] = &["users::write", "data"];
 
 /// Entries of [`OWNED`] that somebody else may use, once: the module, the path, and why.
 const EXCEPTIONS: &[(&str, &str, &str)] =
-    &[("control", "axum", "metrics are served apart from the API, by a listener of its own")];
+    &[("scrape", "axum", "metrics are served apart from the API, by a listener of its own")];
 
 /// Methods that only some may call on `tx`, `db` or a cell: they are SQL, or open a database.
 const METHODS: &[(&[&str], &[&str], &[&str])] = &[

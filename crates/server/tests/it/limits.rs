@@ -1,0 +1,436 @@
+//! How much a client may ask for, for how long, and what the rest notice of it (security section
+//! 12).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use http::Method;
+use serde_json::json;
+use server::config::Options;
+use server::router;
+use server::web::{Access, Answer, Asked, Outer, Reply, State, Token, get, listen};
+use tokio::net::TcpSocket;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::harness::{HORSE, Setup, TestServer};
+use crate::wire::{Wire, exchange};
+
+async fn server(options: Options) -> TestServer {
+    let profile = server::settings::Profile::Compat;
+    TestServer::with(Setup { profile, options, ..Setup::default() }).await
+}
+
+/// The head of a request that adds an object.
+fn add(server: &TestServer, headers: &str) -> String {
+    let (app, key) = (&server.app.id.0, &server.app.keys["JS"]);
+    format!("PUT /{app}/{key}/data/Note HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n")
+}
+
+const ALIVE: &str = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+
+/// Waits until `done`, for a bounded time.
+async fn until(what: &str, done: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !done() {
+        assert!(Instant::now() < end, "{what}");
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn l_01_a_body_is_refused_at_the_limit_and_not_after_it_was_read() {
+    let server = server(Options { body_bytes: Some(1000), ..Options::default() }).await;
+    let body = |length: usize| format!("{{\"a\":1{}}}", " ".repeat(length - 7));
+    for (length, status) in [(7, 200), (999, 200), (1000, 200), (1001, 413), (100_000, 413)] {
+        let answer = server.app.call(Method::PUT, "/data/Note").raw(body(length)).send().await;
+        assert_eq!(answer.status, status, "{length}: {answer:?}");
+
+        let chunk = format!("{length:x}\r\n{}\r\n0\r\n\r\n", body(length));
+        let request = add(&server, "Transfer-Encoding: chunked\r\n") + &chunk;
+        let answers = exchange(server.address, request).await;
+        assert_eq!(answers[0].status, status, "{length} in chunks: {answers:?}");
+    }
+
+    // What is announced need not be sent, not even when the client asks for leave first.
+    for headers in ["Content-Length: 1001\r\n", "Content-Length: 1001\r\nExpect: 100-continue\r\n"]
+    {
+        let answers = exchange(server.address, add(&server, headers)).await;
+        let statuses: Vec<u16> = answers.iter().map(|it| it.status).collect();
+        assert_eq!(statuses, [413], "{headers}");
+        assert!(answers[0].body.contains("20005"), "{answers:?}");
+    }
+}
+
+#[tokio::test]
+async fn l_01_a_body_without_an_end_is_cut_off() {
+    let server = server(Options::default()).await;
+    let wire = Wire::open(server.address).await;
+    let (mut read, mut write) = tokio::io::split(wire.stream);
+    let head = add(&server, "Transfer-Encoding: chunked\r\n");
+    let sending = async {
+        use tokio::io::AsyncWriteExt as _;
+        write.write_all(head.as_bytes()).await.unwrap();
+        let chunk = format!("10000\r\n{}\r\n", "x".repeat(1 << 16));
+        let mut sent = 0;
+        while write.write_all(chunk.as_bytes()).await.is_ok() {
+            sent += 1 << 16;
+            assert!(sent < 100 << 20, "the server reads on and on");
+        }
+        sent
+    };
+    let hearing = async {
+        use tokio::io::AsyncReadExt as _;
+        let mut heard = Vec::new();
+        while read.read_buf(&mut heard).await.is_ok_and(|it| it > 0) {}
+        heard
+    };
+    let both = async { tokio::join!(sending, hearing) };
+    let (sent, heard) = timeout(Duration::from_secs(20), both).await.expect("it hangs up");
+    // A MiB is the limit, one more is read to be polite, and the rest lies in the sockets.
+    assert!(sent < 16 << 20, "{sent} bytes were taken");
+    assert!(heard.starts_with(b"HTTP/1.1 413 "), "{:?}", String::from_utf8_lossy(&heard));
+}
+
+#[tokio::test]
+async fn l_06_compressed_bodies_are_not_taken() {
+    let server = server(Options::default()).await;
+    for (coding, code) in [
+        ("identity", 0),
+        ("IDENTITY", 0),
+        ("gzip", 20007),
+        ("GZIP", 20007),
+        ("deflate", 20007),
+        ("br", 20007),
+        ("zstd", 20007),
+        ("x-own", 20007),
+        ("identity, gzip", 20007),
+        ("", 20007),
+        ("\u{e4}", 20007),
+    ] {
+        let call = server.app.call(Method::PUT, "/data/Note").body(json!({ "title": "x" }));
+        let reply = call.header("content-encoding", coding).send().await;
+        assert_eq!(reply.code(), code, "{coding:?}: {reply:?}");
+        assert!(code == 0 || reply.status == 415, "{coding:?}");
+    }
+    let call = server.app.call(Method::PUT, "/data/Note").body(json!({ "title": "x" }));
+    let two = call.header("content-encoding", "identity").header("content-encoding", "gzip");
+    two.send().await.refused(20007);
+}
+
+#[tokio::test]
+async fn l_02_slow_heads_end_and_nobody_else_notices() {
+    let server = server(Options { header_seconds: Some(1), ..Options::default() }).await;
+    let begun = Instant::now();
+    let slow = (0..200).map(|number| async move {
+        let mut wire = Wire::open(server.address).await;
+        let before = if number % 2 == 0 { "" } else { ALIVE };
+        wire.say(format!("{before}GET /healthz HTTP/1.1\r\n")).await;
+        if number % 10 == 0 {
+            // Each letter is in time; the head as a whole is not.
+            for letter in ["X", "-", "S", "l", "o", "w", ":", " ", "1", "1", "1", "1"] {
+                sleep(Duration::from_millis(100)).await;
+                wire.say(letter).await;
+            }
+        }
+        wire.hear_out().await
+    });
+    let others = async {
+        let mut answered = 0;
+        while server.server.metrics.heads_too_slow.get() < 200 {
+            let mut wire = Wire::open(server.address).await;
+            wire.say(ALIVE).await;
+            assert_eq!(wire.hear().await.status, 200);
+            answered += 1;
+            assert!(begun.elapsed() < Duration::from_secs(20), "slow heads end");
+            sleep(Duration::from_millis(10)).await;
+        }
+        answered
+    };
+    let (slow, others) = tokio::join!(join_all(slow), others);
+    for answers in slow {
+        let last = answers.last().unwrap();
+        assert_eq!((last.status, last.header("connection")), (408, "close"));
+        assert!(last.body.contains("20030"), "{last:?}");
+        assert!(answers.len() <= 2);
+    }
+    assert!(others > 10, "{others} others were answered meanwhile");
+}
+
+#[tokio::test]
+async fn l_02_a_connection_may_rest_between_requests_longer_than_a_head_may_take() {
+    let options = Options { header_seconds: Some(1), idle_seconds: Some(3), ..Options::default() };
+    let server = server(options).await;
+    let mut silent = Wire::open(server.address).await;
+    let mut wire = Wire::open(server.address).await;
+    wire.say(ALIVE).await;
+    assert_eq!(wire.hear().await.status, 200);
+    sleep(Duration::from_millis(1500)).await; // longer than a head may take
+    for connection in [&mut wire, &mut silent] {
+        connection.say(ALIVE).await;
+        assert_eq!(connection.hear().await.status, 200, "it was still open");
+    }
+    let begun = Instant::now();
+    assert!(wire.hear_out().await.is_empty(), "an idle connection ends without a word");
+    assert!(begun.elapsed() > Duration::from_secs(2), "and not before its time");
+    silent.hear_out().await;
+}
+
+#[tokio::test]
+async fn l_02_a_body_must_come_at_a_pace() {
+    let mut options = Options { body_seconds: Some(1), ..Options::default() };
+    let slow = server(options.clone()).await;
+    let begin = |server: &TestServer, length: usize, sent: usize| {
+        let head = add(server, &format!("Content-Length: {length}\r\n"));
+        let body = format!("{{\"a\":\"{}", "x".repeat(sent - 6));
+        (server.address, head + &body)
+    };
+    let open = |(address, text): (SocketAddr, String)| async move {
+        let mut wire = Wire::open(address).await;
+        wire.say(text).await;
+        wire
+    };
+    // Nothing more comes.
+    let begun = Instant::now();
+    let answers = open(begin(&slow, 5000, 100)).await.hear_out().await;
+    assert_eq!((answers.len(), answers[0].status), (1, 408), "{answers:?}");
+    assert!(answers[0].body.contains("20030"), "{answers:?}");
+    assert!(begun.elapsed() > Duration::from_secs(1));
+    // Three KiB have bought three seconds more, of which two are used.
+    let mut wire = open(begin(&slow, 4000, 3072)).await;
+    sleep(Duration::from_secs(2)).await;
+    wire.say(format!("{}\"}}", "x".repeat(4000 - 3072 - 2))).await;
+    assert_eq!(wire.hear_out().await[0].status, 200);
+
+    // The whole request has its time, at whatever pace.
+    options.request_seconds = Some(2);
+    let strict = server(options).await;
+    let begun = Instant::now();
+    let answers = open(begin(&strict, 100_000, 50_000)).await.hear_out().await;
+    assert_eq!(answers[0].status, 408, "{answers:?}");
+    assert!(begun.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn l_02_who_takes_no_answers_loses_the_connection() {
+    let server = server(Options { request_seconds: Some(1), ..Options::default() }).await;
+    let mut wire = Wire::open(server.address).await;
+    let many = "GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100);
+    let send = async {
+        while tokio::io::AsyncWriteExt::write_all(&mut wire.stream, many.as_bytes()).await.is_ok() {
+        }
+    };
+    timeout(Duration::from_secs(20), send).await.expect("it hangs up");
+    until("the connection is gone", || server.server.metrics.connections.get() == 0).await;
+}
+
+#[tokio::test]
+async fn l_03_connections_are_bounded_in_all_and_the_rest_is_told_so() {
+    let server = server(Options { connections: Some(3), ..Options::default() }).await;
+    let mut open = Vec::new();
+    for _ in 0..3 {
+        let mut wire = Wire::open(server.address).await;
+        wire.say(ALIVE).await;
+        assert_eq!(wire.hear().await.status, 200);
+        open.push(wire);
+    }
+    for request in ["", ALIVE] {
+        let answers = exchange(server.address, request).await;
+        let [answer] = answers.as_slice() else { panic!("{answers:?}") };
+        assert_eq!((answer.status, answer.header("retry-after")), (503, "1"), "{answer:?}");
+        assert_eq!(answer.header("connection"), "close");
+        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        assert!(answer.body.contains("20001"), "{answer:?}");
+    }
+    assert_eq!(server.server.metrics.connections_refused.get(), 2);
+    open[0].say(ALIVE).await;
+    assert_eq!(open[0].hear().await.status, 200, "those who are in stay in");
+
+    open.pop();
+    until("a place is free", || server.server.metrics.connections.get() == 2).await;
+    let mut wire = Wire::open(server.address).await;
+    wire.say(ALIVE).await;
+    assert_eq!(wire.hear().await.status, 200);
+}
+
+#[tokio::test]
+async fn l_03_one_source_does_not_take_the_places_of_all() {
+    let status = |address: SocketAddr, from: &'static str| async move {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
+        let stream = socket.connect(address).await.unwrap();
+        let mut wire = Wire::of(stream);
+        wire.say(ALIVE).await;
+        let status = wire.hear().await.status;
+        (status, wire)
+    };
+    for (proxies, third) in [(None, 503), (Some("127.0.0.1".to_owned()), 200)] {
+        let options = Options {
+            connections_per_source: Some(2),
+            trusted_proxies: proxies,
+            ..Options::default()
+        };
+        let server = server(options).await;
+        let mut open = Vec::new();
+        for (from, expected) in [
+            ("127.0.0.1", 200),
+            ("127.0.0.1", 200),
+            ("127.0.0.1", third),
+            ("127.0.0.2", 200),
+            ("127.0.0.2", 200),
+            ("127.0.0.2", 503),
+        ] {
+            let (status, wire) = status(server.address, from).await;
+            assert_eq!(status, expected, "from {from}");
+            open.push(wire);
+        }
+    }
+}
+
+async fn boom() -> Reply {
+    panic!("on purpose: {HORSE}")
+}
+
+async fn boom_inside(State(server): State<server::server::Server>, asked: Asked) -> Reply {
+    let data = &server.apps.platform.data;
+    let unit = move |_: &engine::Tx<'_>| -> server::error::Result<()> { panic!("{}", asked.id) };
+    data.write(unit).await?;
+    Ok(Answer::empty())
+}
+
+async fn never() -> Reply {
+    std::future::pending().await
+}
+
+/// The server's routes and some that go wrong, behind a door of their own.
+async fn with_faults(server: &TestServer) -> SocketAddr {
+    let all = (Access::Anybody, Token::Ignored);
+    let mut routes = router::routes();
+    routes.push(get(("boom", "/boom", "Panics"), all, boom));
+    routes.push(get(("boomInside", "/boom-inside", "Panics in the store"), all, boom_inside));
+    routes.push(get(("never", "/never", "Never answers"), all, never));
+    let outer = Arc::new(Outer::new(&server.server, &routes));
+    let (listener, address) = listen::bind("127.0.0.1:0").await.unwrap();
+    let keep = server.server.clone();
+    keep.background.clone().run_to_end(async move { listen::serve(&keep, listener, outer).await });
+    address
+}
+
+#[tokio::test]
+async fn l_10_a_panic_is_an_answer_and_the_server_goes_on() {
+    let server = server(Options { request_seconds: Some(1), ..Options::default() }).await;
+    let address = with_faults(&server).await;
+    for (round, path) in ["/boom", "/boom-inside", "/boom", "/boom-inside"].iter().enumerate() {
+        let mut wire = Wire::open(address).await;
+        wire.say(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n{ALIVE}")).await;
+        let answer = wire.hear().await;
+        assert_eq!(answer.status, 500, "{path}: {answer:?}");
+        let body: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+        assert_eq!(body["code"], 20000, "{path}");
+        assert!(body["errorData"]["requestId"].is_string(), "{path}");
+        assert!(!answer.body.contains("purpose"), "{path}: the cause stays inside");
+        assert_eq!(wire.hear().await.status, 200, "{path}: the connection goes on");
+        assert_eq!(server.server.metrics.panics.get(), round as u64 + 1, "{path}");
+    }
+    server.app.register("ann@example.com", HORSE).await.ok();
+    let answers = exchange(address, "GET /never HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    let answers = answers.await;
+    assert_eq!(answers[0].status, 503, "{answers:?}");
+    assert!(answers[0].body.contains("20008"), "{answers:?}");
+}
+
+#[tokio::test]
+async fn l_07_health_and_sessions_have_room_while_passwords_wait() {
+    let server = server(Options { hash_threads: Some(1), ..Options::default() }).await;
+    let (app, passwords) = (&server.app, &server.server.passwords);
+    app.user("ann@example.com").await;
+    let token = app.token("ann@example.com").await;
+    let over = AtomicBool::new(false);
+    let flood = async {
+        // Those that have to wait too long are refused, so the flood ends by itself.
+        let logins = (0..400).map(|_| app.login("ann@example.com", "a wrong password"));
+        let replies = join_all(logins).await;
+        over.store(true, Ordering::Release);
+        replies
+    };
+    let others = async {
+        let mut answered = 0;
+        until("the queue fills", || passwords.stats().queued > 10).await;
+        while !over.load(Ordering::Acquire) {
+            assert_eq!(server.call(Method::GET, "/healthz").send().await.status, 200);
+            assert_eq!(server.call(Method::GET, "/readyz").send().await.status, 200);
+            assert!(app.is_valid(&token).await);
+            answered += usize::from(passwords.stats().queued > 10);
+        }
+        answered
+    };
+    let (replies, others) = tokio::join!(flood, others);
+    let mut refused = 0;
+    for reply in &replies {
+        if reply.status == 503 {
+            refused += 1;
+            let after: u32 = reply.headers["retry-after"].to_str().unwrap().parse().unwrap();
+            assert!((1..=60).contains(&after), "{after}");
+            reply.refused(20001);
+        } else {
+            reply.refused(3003);
+        }
+    }
+    assert!(refused > 0, "the queue has an end");
+    assert!(refused < replies.len(), "and is used");
+    assert!(others > 20, "{others} others were answered while passwords waited");
+    assert!(passwords.stats().refused >= refused as u64);
+}
+
+#[tokio::test]
+async fn l_07_what_the_store_cannot_take_is_refused_at_once() {
+    let blocked = Arc::new(AtomicBool::new(false));
+    let hold = Arc::clone(&blocked);
+    let seen = move |sql: &str| {
+        while sql.starts_with("begin") && hold.load(Ordering::Acquire) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    };
+    let hooks = engine::Hooks { seen: Some(Arc::new(seen)), ..engine::Hooks::default() };
+    let server = TestServer::with(Setup { hooks, ..Setup::default() }).await;
+    let (app, cell) = (&server.app, &server.server.cell);
+    let (_, token) = app.guest().await;
+    assert!(app.is_valid(&token).await);
+    blocked.store(true, Ordering::Release);
+    let data = server.server.apps.data(&app.id);
+    let nothing = |_: &engine::Tx<'_>| Ok::<_, server::error::Error>(());
+    let mut waiting = Vec::new();
+    // The threads of the store take what they are stuck with at their own time, so it is full when
+    // for a while nothing more goes in.
+    let mut refused_in_a_row = 0;
+    while refused_in_a_row < 20 {
+        let before = cell.stats().writes.refused;
+        let mut one = Box::pin(data.write(nothing));
+        let _ = futures_util::poll!(&mut one);
+        waiting.push(one);
+        assert!(waiting.len() < 10_000, "the queue has an end");
+        if cell.stats().writes.refused > before {
+            refused_in_a_row += 1;
+            sleep(Duration::from_millis(5)).await;
+        } else {
+            refused_in_a_row = 0;
+        }
+    }
+    let before = cell.stats().writes;
+    assert!(before.length >= 4000, "{before:?}");
+
+    let reply = app.post("/users/register/guest", json!({})).send().await;
+    reply.refused(20001);
+    assert_eq!(reply.status, 503);
+    assert_eq!(reply.headers["retry-after"], "1");
+    assert!(cell.stats().writes.refused > before.refused);
+    assert_eq!(server.call(Method::GET, "/healthz").send().await.status, 200);
+    assert!(app.is_valid(&token).await, "a session in memory needs no store");
+
+    blocked.store(false, Ordering::Release);
+    drop(waiting);
+    until("the queue drains", || cell.stats().writes.length == 0).await;
+    app.guest().await;
+}
