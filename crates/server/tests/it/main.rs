@@ -19,6 +19,7 @@ mod http;
 mod identities;
 mod invariants;
 mod job_simulation;
+mod jobs;
 mod kill;
 mod limits;
 mod load;
