@@ -77,7 +77,7 @@ async fn l_01_who_is_in_the_middle_of_sending_too_much_still_gets_the_answer() {
         wire.stream.readable().await.unwrap();
         for _ in 0..8 {
             // Many a client that cannot send any more does not look for an answer.
-            let sent = wire.stream.write_all(&[b'x'; 100_000]).await;
+            let sent = wire.stream.write_all(&vec![b'x'; 100_000]).await;
             assert!(sent.is_ok(), "{sent:?}");
             sleep(Duration::from_millis(5)).await;
         }

@@ -102,16 +102,12 @@ impl Client {
 
     /// The answer to a write. Without one, `doubt` is what remains to be found out.
     async fn ask(&mut self, call: Call, doubt: Doubt) -> Option<Value> {
-        match acknowledged(call).await {
-            Some(reply) => {
-                self.done += 1;
-                Some(reply.ok())
-            }
-            None => {
-                self.doubt = Some(doubt);
-                None
-            }
-        }
+        let Some(reply) = acknowledged(call).await else {
+            self.doubt = Some(doubt);
+            return None;
+        };
+        self.done += 1;
+        Some(reply.ok())
     }
 
     fn name(&mut self) -> String {
