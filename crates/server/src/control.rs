@@ -126,11 +126,11 @@ async fn carry_out(server: &Server, line: &str) -> Result<String> {
             let owner = owner(server, request["owner"].as_str()).await?;
             let author = developers::operator(server);
             let made = apps::make(server, author, (&owner, field("name"), profile)).await?;
-            let keys: Map<String, Value> = made
-                .keys
-                .iter()
-                .map(|(device, key)| ((*device).to_owned(), key.reveal().into()))
-                .collect();
+            // In the order in which people look for them.
+            let order = ["JS", "REST", "IOS", "ANDROID", "WP", "AS", "BL"];
+            let found = order.iter().filter_map(|it| made.keys.iter().find(|key| key.0 == *it));
+            let keys: Map<String, Value> =
+                found.map(|(device, key)| ((*device).to_owned(), key.reveal().into())).collect();
             let app = &made.app;
             let shown = json!({
                 "id": app.id,

@@ -72,8 +72,8 @@ async fn keep_running(crew: Arc<Crew>) {
     }
 }
 
-/// When the work of which place was last counted, on the clock that never jumps.
-type Counted = std::collections::HashMap<Arc<str>, i64>;
+/// When the work of which place was last counted.
+type Counted = std::collections::HashMap<Arc<str>, Millis>;
 
 impl Crew {
     /// Puts the timetable's jobs where none is waiting. A process that is alone with its data takes
@@ -185,8 +185,8 @@ impl Crew {
     /// Takes what is due at a place and that there is room for, and notes when to look again.
     async fn visit(self: &Arc<Self>, place: &Database, counted: &mut Counted) {
         let app = &place.scope().id;
-        let now = boot_millis();
-        let count = counted.get(app).is_none_or(|it| now - it >= COUNT_EVERY);
+        let now = self.server.clock.now();
+        let count = counted.get(app).is_none_or(|it| (now.0 - it.0).abs() >= COUNT_EVERY);
         match self.take(place, count).await {
             Ok(next) => {
                 if let Some(at) = next {

@@ -125,7 +125,13 @@ impl TestServer {
     }
 
     /// Stops the server and starts one on the same data, at the same time of the clock.
-    pub async fn restart(mut self) -> Self {
+    pub async fn restart(self) -> Self {
+        self.restart_with(|_| {}).await
+    }
+
+    /// The same with another set-up.
+    pub async fn restart_with(mut self, change: impl FnOnce(&mut Setup)) -> Self {
+        change(&mut self.setup);
         let home = self.home.take().unwrap();
         start::stop(&self.server).await;
         let server = build(&home, self.setup.clone()).await.unwrap();

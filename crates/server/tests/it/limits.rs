@@ -12,6 +12,7 @@ use serde_json::json;
 use server::config::Options;
 use server::router;
 use server::web::{Access, Answer, Asked, Outer, Reply, State, Token, get, listen};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpSocket;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -65,13 +66,32 @@ async fn l_01_a_body_is_refused_at_the_limit_and_not_after_it_was_read() {
 }
 
 #[tokio::test]
+async fn l_01_who_is_in_the_middle_of_sending_too_much_still_gets_the_answer() {
+    let server = server(Options { body_bytes: Some(1000), ..Options::default() }).await;
+    for begin in [
+        add(&server, "Content-Length: 900000\r\n"),
+        add(&server, "Transfer-Encoding: chunked\r\n") + "dbba0\r\n",
+    ] {
+        let mut wire = Wire::open(server.address).await;
+        wire.say(begin + &"x".repeat(2000)).await;
+        wire.stream.readable().await.unwrap();
+        for _ in 0..8 {
+            // Many a client that cannot send any more does not look for an answer.
+            let sent = wire.stream.write_all(&vec![b'x'; 100_000]).await;
+            assert!(sent.is_ok(), "{sent:?}");
+            sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(wire.hear().await.status, 413);
+    }
+}
+
+#[tokio::test]
 async fn l_01_a_body_without_an_end_is_cut_off() {
     let server = server(Options::default()).await;
     let wire = Wire::open(server.address).await;
     let (mut read, mut write) = tokio::io::split(wire.stream);
     let head = add(&server, "Transfer-Encoding: chunked\r\n");
     let sending = async {
-        use tokio::io::AsyncWriteExt as _;
         write.write_all(head.as_bytes()).await.unwrap();
         let chunk = format!("10000\r\n{}\r\n", "x".repeat(1 << 16));
         let mut sent = 0;
@@ -218,10 +238,7 @@ async fn l_02_who_takes_no_answers_loses_the_connection() {
     let server = server(Options { request_seconds: Some(1), ..Options::default() }).await;
     let mut wire = Wire::open(server.address).await;
     let many = "GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100);
-    let send = async {
-        while tokio::io::AsyncWriteExt::write_all(&mut wire.stream, many.as_bytes()).await.is_ok() {
-        }
-    };
+    let send = async { while wire.stream.write_all(many.as_bytes()).await.is_ok() {} };
     timeout(Duration::from_secs(20), send).await.expect("it hangs up");
     until("the connection is gone", || server.server.metrics.connections.get() == 0).await;
 }
