@@ -8,8 +8,10 @@
 )]
 
 mod access;
+mod applications;
 mod bad_input;
 mod database;
+mod deliveries;
 mod domains;
 mod framing;
 mod harness;
@@ -33,6 +35,7 @@ mod reference;
 mod sessions;
 mod source;
 mod start_stop;
+mod sweep;
 mod tidy;
 mod whole;
 mod wire;
