@@ -4,6 +4,7 @@ pub mod apps;
 pub mod developers;
 mod settings;
 pub mod setup;
+mod tables;
 
 use serde_json::Value;
 
@@ -15,7 +16,7 @@ use crate::web::{Access, Route, Token, delete, get, post, put};
 
 /// What this feature answers to.
 pub fn routes() -> Vec<Route> {
-    [of_developers(), of_applications(), of_settings(), of_records()]
+    [of_developers(), of_applications(), of_settings(), of_records(), tables::routes()]
         .into_iter()
         .flatten()
         .collect()

@@ -1,15 +1,27 @@
 //! Objects of any table, as far as accounts need them.
 
+pub mod check;
+pub mod columns;
 mod find;
 pub mod grow;
 mod save;
 
 pub use find::{console_count, console_find, read_one};
+pub use save::create;
 
 use serde_json::Value;
 
+use crate::jobs::Kind;
 use crate::web::shape::{list, named, number, object, text};
 use crate::web::{Access, Route, Token, get, post, put};
+
+/// The work of this feature that outlives a request.
+pub fn jobs() -> Vec<Kind> {
+    vec![
+        Kind::new(columns::DROP, 100, columns::finish_drop),
+        Kind::new(check::JOB, 100, check::run),
+    ]
+}
 
 /// What this feature answers to.
 pub fn routes() -> Vec<Route> {
@@ -74,4 +86,4 @@ const COUNT: &[u32] = &[1009, 1013, 1017, 2000];
 const FIND: &[u32] = &[1004, 1005, 1006, 1009, 1013, 1017, 1025, 2000];
 /// Adding a user is a registration, with its refusals.
 const ADD: &[u32] =
-    &[1007, 1009, 1011, 1155, 2000, 3011, 3012, 3013, 3033, 3038, 3039, 3040, 3045, 8023];
+    &[1007, 1009, 1011, 1155, 2000, 3011, 3012, 3013, 3033, 3038, 3039, 3040, 3045, 8023, 20041];

@@ -11,18 +11,21 @@
 
 pub mod apps;
 pub mod changes;
+pub mod columns;
 pub mod credentials;
 pub mod developers;
 pub mod domains;
 pub mod events;
 pub mod failures;
 pub mod identities;
+pub mod identity_change;
 pub mod jobs;
 pub mod keys;
 pub mod migrate;
 pub mod objects;
 pub mod outbox;
 pub mod schema;
+pub mod schema_work;
 pub mod sessions;
 pub mod settings;
 pub mod setup;

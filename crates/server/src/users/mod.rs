@@ -1,6 +1,7 @@
 //! The account: registration, reading, status.
 
 pub mod draft;
+pub mod identity;
 pub(crate) mod register;
 mod status;
 pub mod write;
@@ -13,6 +14,11 @@ use crate::web::{
     Access, Answer, Caller, Names, Pairs, Reply, Route, State, Token, get, post, put,
 };
 use crate::{data, error, roles, server::Server, store};
+
+/// The work of this feature that outlives a request.
+pub fn jobs() -> Vec<crate::jobs::Kind> {
+    vec![crate::jobs::Kind::new(identity::JOB, 100, identity::run)]
+}
 
 /// What this feature answers to.
 pub fn routes() -> Vec<Route> {
@@ -35,7 +41,9 @@ pub fn routes() -> Vec<Route> {
         post(("register", "/users/register", "Registers a user"), key, register::register)
             .takes(named("NewUser"))
             .gives(named("User"))
-            .refuses(&[1007, 3009, 3011, 3012, 3013, 3029, 3033, 3038, 3039, 3040, 3045, 8023]),
+            .refuses(&[
+                1007, 1155, 3009, 3011, 3012, 3013, 3029, 3033, 3038, 3039, 3040, 3045, 8023, 20041,
+            ]),
         get(
             ("describeUsers", "/users/userclassprops", "Lists the properties of users"),
             seen,

@@ -2,12 +2,15 @@
 //!
 //! Wire: users-api 2.2 and 2.5 (`POST …/users/register`).
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use super::draft;
 use super::write::{self, Change, NewUser};
+use crate::apps::App;
 use crate::error::{Error, Result};
-use crate::events::Event;
+use crate::events::{Author, Event};
 use crate::ids::UserId;
 use crate::live::{self, Verdict};
 use crate::password::{self, Door};
@@ -38,11 +41,22 @@ pub async fn create(
     guest: Option<UserId>,
     body: Map<String, Value>,
 ) -> Reply {
-    let app = &caller.app;
+    create_for(server, &caller.app, caller.author(), (door, status, event), guest, body).await
+}
+
+/// The same for whoever the author is.
+pub async fn create_for(
+    server: &Server,
+    app: &Arc<App>,
+    author: Author,
+    (door, status, event): (Door, Status, Event),
+    guest: Option<UserId>,
+    body: Map<String, Value>,
+) -> Reply {
     let draft = draft::draft(door, (&*app.users()?, &app.settings, app.profile), &body)?;
     let hash = password::hash(&server.passwords, &server.random, draft.password).await?;
     let converts = guest.is_some();
-    let id = guest.unwrap_or_else(|| UserId(server.random.object_id(caller.asked.at).into()));
+    let id = guest.unwrap_or_else(|| UserId(server.random.object_id(author.at).into()));
     let user = NewUser {
         id,
         cells: draft.cells,
@@ -51,7 +65,7 @@ pub async fn create(
         password: Some(hash),
         status,
     };
-    let change = Change { server: server.clone(), app: app.clone(), author: caller.author() };
+    let change = Change { server: server.clone(), app: app.clone(), author };
     let write = app.realm.data.write(move |tx| {
         if converts {
             write::convert_guest(tx, &change, &user)?;

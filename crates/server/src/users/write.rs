@@ -140,7 +140,27 @@ pub fn renew_hash(tx: &Tx<'_>, user: &UserId, old: &str, new: &str) -> Result<()
     Ok(())
 }
 
+/// Refuses what was prepared while another property was the identity (20041): its value would be
+/// claimed for the wrong one. Every writer of a user calls it before it writes; until its
+/// transaction ends, the identity stays what it is.
+pub fn same_identity(
+    tx: &Tx<'_>,
+    cells: &[(String, engine::Value)],
+    identity: Option<&Canonical>,
+) -> Result<()> {
+    let name = store::identity_change::identity_property(tx)?;
+    let name = name.ok_or_else(Error::identity_changed)?;
+    let text = match cells.iter().find(|it| it.0 == name).map(|it| &it.1) {
+        Some(engine::Value::Text(text)) => Some(text.clone()),
+        Some(engine::Value::Int(number)) => Some(number.to_string()),
+        _ => None,
+    };
+    let written = text.and_then(|it| crate::schema::identity::canonical(&it).ok());
+    if written.as_ref() == identity { Ok(()) } else { Err(Error::identity_changed()) }
+}
+
 fn claim(tx: &Tx<'_>, user: &NewUser) -> Result<()> {
+    same_identity(tx, &user.cells, user.identity.as_ref())?;
     let Some(identity) = &user.identity else { return Ok(()) };
     if identities::claim(tx, identities::LOGIN, identity.as_str(), &user.id)? {
         Ok(())

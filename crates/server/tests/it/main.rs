@@ -34,6 +34,7 @@ mod passwords;
 mod power;
 mod process;
 mod profiles;
+mod properties;
 mod races;
 mod reference;
 mod sessions;
