@@ -30,6 +30,7 @@ mod logs;
 mod look;
 mod metrics;
 mod mistakes;
+mod model;
 mod passwords;
 mod power;
 mod process;
