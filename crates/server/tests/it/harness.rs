@@ -154,7 +154,8 @@ impl TestServer {
     async fn begin_again(self, server: Server, home: Home) -> Self {
         let address = open(&server).await;
         let app = self.app.at(address);
-        Self { clock: self.clock, server, app, address, setup: self.setup, home: Some(home) }
+        let (clock, setup) = (self.clock.clone(), self.setup.clone());
+        Self { clock, server, app, address, setup, home: Some(home) }
     }
 
     /// A second server beside this one on the same data; `None` where one process owns the data.
@@ -197,6 +198,13 @@ impl TestServer {
         assert_eq!(reply.status, 200, "{reply:?}");
         let key = reply.headers["auth-key"].to_str().unwrap().to_owned();
         Desk { app: self.app.clone(), root: format!("http://{}", self.address), key }
+    }
+}
+
+impl Drop for TestServer {
+    /// A test that is over keeps no threads and no memory of hashing for the next one.
+    fn drop(&mut self) {
+        self.server.background.begin_stop();
     }
 }
 

@@ -42,7 +42,9 @@ async fn d_01_no_acknowledged_write_is_lost_and_none_is_half_done_by_kills_under
 
     for round in 0..=kills {
         if dice.below(6) == 0 {
-            kill_at_start(&home, Duration::from_millis(dice.below(60)));
+            let words = ["serve", "--listen", "127.0.0.1:0"];
+            kill_at(&home, &words, Duration::from_millis(dice.below(60)));
+            settle(&home).await;
         }
         let server = Process::start(&home);
         slowest = slowest.max(server.started_in);
@@ -86,6 +88,35 @@ async fn d_01_no_acknowledged_write_is_lost_and_none_is_half_done_by_kills_under
     );
 }
 
+#[tokio::test]
+async fn d_01_a_first_start_and_a_command_may_be_killed_at_any_moment() {
+    for step in 0..8 {
+        let home = Home::empty().await;
+        kill_at(&home, &["serve", "--listen", "127.0.0.1:0"], Duration::from_millis(step * 8));
+        settle(&home).await;
+        whole(&home).await;
+        process::developer(&home);
+        let words = ["app", "create", "--name", "First", "--json"];
+        kill_at(&home, &words, Duration::from_millis(step * 11));
+        settle(&home).await;
+        whole(&home).await;
+
+        let server = Process::start(&home);
+        assert_eq!(server.setup_link(), None, "there is a developer");
+        // Made, or as if it had never been asked for; where another node might still be making
+        // it, its name is taken for a while.
+        let made = process::run(process::usher_at(&home, &words), "");
+        if !made.status.success() {
+            assert!(made.err.contains("application of this name"), "{made:?}");
+        }
+        let other = process::app(&home, "Second", "standard");
+        server.app(&other).guest().await;
+        drop(server);
+        tidied(&home).await;
+        whole(&home).await;
+    }
+}
+
 /// Found by the kills, on PostgreSQL, where the application is loaded anew soon after the start.
 #[tokio::test]
 async fn columns_are_known_at_once_when_the_application_was_loaded_anew_meanwhile() {
@@ -104,9 +135,9 @@ async fn columns_are_known_at_once_when_the_application_was_loaded_anew_meanwhil
     assert!(fresh.schema().table(USERS).unwrap().column("nick").is_some());
 }
 
-/// Starts the server and kills it before it has said anything, most times.
-fn kill_at_start(home: &Home, after: Duration) {
-    let mut child = process::usher_at(home, &["serve", "--listen", "127.0.0.1:0"]).spawn().unwrap();
+/// Starts the program and kills it before it has done anything, or in the middle.
+fn kill_at(home: &Home, words: &[&str], after: Duration) {
+    let mut child = process::usher_at(home, words).spawn().unwrap();
     std::thread::sleep(after);
     child.kill().unwrap();
     child.wait().unwrap();

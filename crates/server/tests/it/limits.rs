@@ -328,6 +328,7 @@ async fn with_faults(server: &TestServer) -> SocketAddr {
     routes.push(get(("boom", "/boom", "Panics"), all, boom));
     routes.push(get(("boomInside", "/boom-inside", "Panics in the store"), all, boom_inside));
     routes.push(get(("never", "/never", "Never answers"), all, never));
+    routes.push(get(("slow", "/slow", "Answers after a while"), all, slow));
     let outer = Arc::new(Outer::new(&server.server, &routes));
     let (listener, address) = listen::bind("127.0.0.1:0").await.unwrap();
     let keep = server.server.clone();
@@ -356,6 +357,43 @@ async fn l_10_a_panic_is_an_answer_and_the_server_goes_on() {
     let answers = answers.await;
     assert_eq!(answers[0].status, 503, "{answers:?}");
     assert!(answers[0].body.contains("20008"), "{answers:?}");
+    assert_eq!(answers[0].header("retry-after"), "1");
+}
+
+async fn slow() -> Reply {
+    sleep(Duration::from_millis(500)).await;
+    Ok(Answer::text("done\n"))
+}
+
+#[tokio::test]
+async fn a_server_that_stops_answers_what_it_has_begun_and_lets_go_of_the_rest() {
+    let server = server(Options { drain_seconds: Some(2), ..Options::default() }).await;
+    let address = with_faults(&server).await;
+    let mut idle = Wire::open(address).await;
+    idle.say(ALIVE).await;
+    assert_eq!(idle.hear().await.status, 200);
+    let (silent, mut half) = (Wire::open(address).await, Wire::open(address).await);
+    half.say("GET /healthz HT").await;
+    let mut busy = Wire::open(address).await;
+    busy.say(format!("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n{ALIVE}")).await;
+    let mut stuck = Wire::open(address).await;
+    stuck.say("GET /never HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    until("all are in", || server.server.metrics.connections.get() == 5).await;
+
+    sleep(Duration::from_millis(100)).await; // the slow one is being answered
+    let begun = Instant::now();
+    server.server.background.begin_stop();
+    assert!(idle.hear_out().await.is_empty(), "nothing was under way");
+    assert!(silent.hear_out().await.is_empty());
+    assert!(begun.elapsed() < Duration::from_secs(1), "these are let go at once");
+    let answers = busy.hear_out().await;
+    let [answer] = answers.as_slice() else { panic!("{answers:?}") };
+    assert_eq!((&*answer.body, answer.header("connection")), ("done\n", "close"));
+    assert!(half.hear_out().await.is_empty());
+    assert!(stuck.hear_out().await.is_empty(), "it was cut off");
+    assert!(begun.elapsed() < Duration::from_secs(10), "within its time");
+    until("nobody is left", || server.server.metrics.connections.get() == 0).await;
+    assert!(tokio::net::TcpStream::connect(address).await.is_err(), "nobody comes in");
 }
 
 #[tokio::test]

@@ -102,12 +102,12 @@ impl Client {
 
     /// The answer to a write. Without one, `doubt` is what remains to be found out.
     async fn ask(&mut self, call: Call, doubt: Doubt) -> Option<Value> {
-        let Some(reply) = acknowledged(call).await else {
-            self.doubt = Some(doubt);
-            return None;
-        };
-        self.done += 1;
-        Some(reply.ok())
+        let reply = acknowledged(call).await;
+        match &reply {
+            Some(_) => self.done += 1,
+            None => self.doubt = Some(doubt),
+        }
+        reply.map(|it| it.ok())
     }
 
     fn name(&mut self) -> String {

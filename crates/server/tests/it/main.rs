@@ -10,9 +10,10 @@
 )]
 
 mod access;
+mod applications;
 mod bad_input;
 mod database;
-#[cfg(target_os = "linux")]
+mod deliveries;
 mod disk;
 mod domains;
 mod framing;
@@ -38,6 +39,7 @@ mod reference;
 mod sessions;
 mod source;
 mod start_stop;
+mod sweep;
 mod tidy;
 mod whole;
 mod wire;

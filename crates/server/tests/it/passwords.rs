@@ -10,7 +10,7 @@ use server::secret::{Token, TokenHash};
 use server::store::{Row, credentials};
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 
-use crate::harness::{HORSE, Reply, Setup, TestServer, text};
+use crate::harness::{HORSE, OWNER, Reply, Setup, TestServer, text};
 
 // PW-12, and house rule 7: a secret is shown by nobody's mistake.
 assert_not_impl_any!(Token: std::fmt::Display, serde::Serialize, PartialEq);
@@ -273,4 +273,49 @@ async fn e_05_errors_show_nothing_from_inside() {
             assert!(!text(&reply.json()["errorData"]["requestId"]).is_empty(), "{reply:?}");
         }
     }
+}
+
+/// The stored hash of the only user of the first application.
+async fn stored_hash(server: &TestServer) -> String {
+    let data = server.server.apps.data(&server.app.id);
+    let read = data.read(|db| {
+        let sql = "select hash from sys.credentials where app_id = ?1";
+        db.row(sql, &[&db.app()], |row| row.get::<String>("hash"))
+    });
+    read.await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn s_pw_02_a_weaker_hash_is_renewed_at_the_next_login_and_once() {
+    let server = TestServer::start().await;
+    server.app.user("ann@example.com").await;
+    let weak = stored_hash(&server).await;
+    let desk = server.desk().await;
+    desk.login_settings(serde_json::json!({ "enableMultipleLogins": true })).await;
+    server.app.token("ann@example.com").await;
+    assert_eq!(stored_hash(&server).await, weak, "as strong as they are made now");
+
+    let stronger = |setup: &mut Setup| setup.options.argon2_iterations = Some(3);
+    let server = server.restart_with(stronger).await;
+    server.app.login("ann@example.com", "a wrong one").await.refused(3003);
+    assert_eq!(stored_hash(&server).await, weak, "only the right password renews");
+
+    // All of them checked the weak hash, and one was first to replace it.
+    let logins = (0..12).map(|_| server.app.login("ann@example.com", HORSE));
+    for reply in futures_util::future::join_all(logins).await {
+        reply.ok();
+    }
+    let strong = stored_hash(&server).await;
+    assert!(weak.contains("t=2") && strong.contains("t=3"), "{weak} {strong}");
+    server.app.token("ann@example.com").await;
+    assert_eq!(stored_hash(&server).await, strong);
+    server.desk().await; // the developer's too
+    let developer = server
+        .server
+        .apps
+        .platform
+        .data
+        .read(|db| server::store::developers::by_email(db, OWNER.0));
+    let developer: Result<_, Error> = developer.await;
+    assert!(developer.unwrap().unwrap().1.contains("t=3"));
 }
