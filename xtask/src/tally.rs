@@ -118,7 +118,6 @@ pub struct Tally {
     failures: Vec<String>,
     times: Vec<(Duration, String)>,
     stages: Vec<(Duration, String)>,
-    ahead: Vec<String>,
     figures: Vec<String>,
 }
 
@@ -164,11 +163,6 @@ impl Tally {
         self.failures.push(text);
     }
 
-    /// Notes a stage that there is nothing for yet. It is neither passed nor failed, but said.
-    pub fn ahead(&mut self, text: String) {
-        self.ahead.push(text);
-    }
-
     /// Notes what was measured of the program, in one line.
     pub fn figure(&mut self, text: String) {
         self.figures.push(text);
@@ -205,12 +199,6 @@ impl fmt::Display for Tally {
         }
         for figure in &self.figures {
             writeln!(f, "  {figure}")?;
-        }
-        if !self.ahead.is_empty() {
-            writeln!(f, "Not run:")?;
-        }
-        for stage in &self.ahead {
-            writeln!(f, "  {stage}")?;
         }
         if !self.failures.is_empty() {
             writeln!(f, "Failed:")?;

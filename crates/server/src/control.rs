@@ -3,6 +3,7 @@
 //! PostgreSQL, the command opens the database itself.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
@@ -61,28 +62,49 @@ async fn answer(server: &Server, stream: UnixStream) -> std::io::Result<()> {
 /// Has a command carried out and gives the line to print. The error is one line.
 pub async fn ask(config: &Config, request: Value) -> Result<String, String> {
     let line = request.to_string();
-    if config.database_url.is_none() {
-        let path = config.data_dir.join(SOCKET);
-        if let Ok(mut stream) = UnixStream::connect(&path).await {
-            let gone = |it: std::io::Error| format!("the running server did not answer: {it}");
-            stream.write_all(format!("{line}\n").as_bytes()).await.map_err(gone)?;
-            let mut reply = String::new();
-            BufReader::new(stream).read_line(&mut reply).await.map_err(gone)?;
-            let reply: Value = serde_json::from_str(&reply).map_err(|it| it.to_string())?;
-            return match (&reply["ok"], &reply["error"]) {
-                (Value::String(text), _) => Ok(text.clone()),
-                (_, error) => Err(error.as_str().unwrap_or("no answer").to_owned()),
-            };
-        }
+    if config.database_url.is_some() {
+        return alone(config, &line).await;
     }
-    let hold = match config.database_url {
-        None => Some(start::hold(&config.data_dir)?),
-        Some(_) => None,
-    };
+    // Another command may have the data for a moment, or a server that is starting.
+    let began = Instant::now();
+    loop {
+        if let Ok(stream) = UnixStream::connect(config.data_dir.join(SOCKET)).await {
+            return beside(stream, &line).await;
+        }
+        if let Some(hold) = start::hold(&config.data_dir)? {
+            let done = alone(config, &line).await;
+            drop(hold);
+            return done;
+        }
+        if began.elapsed() > PATIENCE {
+            return Err(start::held(&config.data_dir));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// How long a command waits for the data directory.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Has the running server do it.
+async fn beside(mut stream: UnixStream, line: &str) -> Result<String, String> {
+    let gone = |it: std::io::Error| format!("the running server did not answer: {it}");
+    stream.write_all(format!("{line}\n").as_bytes()).await.map_err(gone)?;
+    let mut reply = String::new();
+    BufReader::new(stream).read_line(&mut reply).await.map_err(gone)?;
+    let reply: Value = serde_json::from_str(&reply)
+        .map_err(|_| "the server stopped before it answered. See whether it was done".to_owned())?;
+    match (&reply["ok"], &reply["error"]) {
+        (Value::String(text), _) => Ok(text.clone()),
+        (_, error) => Err(error.as_str().unwrap_or("no answer").to_owned()),
+    }
+}
+
+/// Opens the data and does it here.
+async fn alone(config: &Config, line: &str) -> Result<String, String> {
     let server = start::build(config, "", Instruments::default()).await?;
-    let done = carry_out(&server, &line).await.map_err(|it| it.to_string());
+    let done = carry_out(&server, line).await.map_err(|it| it.to_string());
     start::stop(&server).await;
-    drop(hold);
     done
 }
 
@@ -104,11 +126,11 @@ async fn carry_out(server: &Server, line: &str) -> Result<String> {
             let owner = owner(server, request["owner"].as_str()).await?;
             let author = developers::operator(server);
             let made = apps::make(server, author, (&owner, field("name"), profile)).await?;
-            let keys: Map<String, Value> = made
-                .keys
-                .iter()
-                .map(|(device, key)| ((*device).to_owned(), key.reveal().into()))
-                .collect();
+            // In the order in which people look for them.
+            let order = ["JS", "REST", "IOS", "ANDROID", "WP", "AS", "BL"];
+            let found = order.iter().filter_map(|it| made.keys.iter().find(|key| key.0 == *it));
+            let keys: Map<String, Value> =
+                found.map(|(device, key)| ((*device).to_owned(), key.reveal().into())).collect();
             let app = &made.app;
             let shown = json!({
                 "id": app.id,

@@ -58,6 +58,9 @@ enum DeveloperCommand {
     Add {
         #[command(flatten)]
         options: Options,
+        /// A TOML file with the same settings.
+        #[arg(long)]
+        config: Option<PathBuf>,
         #[arg(long)]
         email: String,
         #[arg(long)]
@@ -74,6 +77,9 @@ enum AppCommand {
     Create {
         #[command(flatten)]
         options: Options,
+        /// A TOML file with the same settings.
+        #[arg(long)]
+        config: Option<PathBuf>,
         #[arg(long)]
         name: String,
         /// The e-mail address of the developer it will belong to.
@@ -130,10 +136,10 @@ async fn run(command: Command) -> Result<(), String> {
             serve(config::read(options, config.as_deref(), std::env::vars())?).await
         }
         Command::Developer { command } => {
-            let DeveloperCommand::Add { options, email, name, password_stdin: _ } = command;
+            let DeveloperCommand::Add { options, config, email, name, password_stdin: _ } = command;
             let mut secret = String::new();
             std::io::stdin().read_to_string(&mut secret).map_err(|it| it.to_string())?;
-            let config = config::read(options, None, std::env::vars())?;
+            let config = config::read(options, config.as_deref(), std::env::vars())?;
             let request = json!({
                 "do": "developer-add",
                 "email": email,
@@ -144,8 +150,8 @@ async fn run(command: Command) -> Result<(), String> {
             Ok(())
         }
         Command::App { command } => {
-            let AppCommand::Create { options, name, owner, profile, json: _ } = command;
-            let config = config::read(options, None, std::env::vars())?;
+            let AppCommand::Create { options, config, name, owner, profile, json: _ } = command;
+            let config = config::read(options, config.as_deref(), std::env::vars())?;
             let request =
                 json!({ "do": "app-create", "name": name, "owner": owner, "profile": profile });
             println!("{}", server::control::ask(&config, request).await?);
@@ -171,7 +177,7 @@ async fn serve(config: Config) -> Result<(), String> {
         tracing::error!(place, "a panic; whoever asked gets an error, and the server goes on");
     }));
     let hold = match config.database_url {
-        None => Some(start::hold(&config.data_dir)?),
+        None => Some(start::hold(&config.data_dir)?.ok_or_else(|| start::held(&config.data_dir))?),
         Some(_) => None,
     };
     let busy = |setting, address: &str, it: std::io::Error| {

@@ -48,7 +48,7 @@ impl Gauge {
 #[derive(Default)]
 pub struct Metrics {
     routes: Vec<Route>,
-    /// Panics of handlers that were caught.
+    /// Panics that were caught: of handlers, units of work, jobs and deliveries.
     pub panics: Counter,
     /// Session checks that were answered from memory.
     pub session_hits: Counter,

@@ -53,12 +53,7 @@ fn connections(server: &Server, out: &mut Text) {
         "Connections closed because the head of a request came too slowly.",
         metrics.heads_too_slow.get(),
     );
-    out.one(
-        "usher_panics_total",
-        Kind::Counter,
-        "Panics of handlers that were caught.",
-        metrics.panics.get(),
-    );
+    out.one("usher_panics_total", Kind::Counter, "Panics that were caught.", metrics.panics.get());
 }
 
 fn sessions(server: &Server, out: &mut Text) {

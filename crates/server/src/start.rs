@@ -1,6 +1,6 @@
 //! Start and stop: from a configuration to a server that answers, and back.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
@@ -49,9 +49,9 @@ impl Default for Instruments {
 /// process dies, however it dies.
 pub struct Hold(#[expect(dead_code, reason = "held, not read")] File);
 
-/// Takes the data directory for this process, and makes it if it is not there. The error is one
-/// line.
-pub fn hold(dir: &Path) -> Result<Hold, String> {
+/// Takes the data directory for this process, and makes it if it is not there; `None` while another
+/// process has it. The error is one line.
+pub fn hold(dir: &Path) -> Result<Option<Hold>, String> {
     let shown = dir.display();
     std::fs::DirBuilder::new()
         .recursive(true)
@@ -61,12 +61,21 @@ pub fn hold(dir: &Path) -> Result<Hold, String> {
     let mut options = File::options();
     options.create(true).write(true).truncate(false).mode(0o600);
     let file = options.open(dir.join("usher.lock"));
-    let mut file = file.map_err(|it| format!("cannot use the data directory {shown}: {it}"))?;
-    if file.try_lock().is_err() {
-        return Err(format!("another usher runs in {shown}. Stop it, or use another --data-dir"));
+    let cannot =
+        |it: &dyn std::fmt::Display| format!("cannot use the data directory {shown}: {it}");
+    let mut file = file.map_err(|it| cannot(&it))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Ok(None),
+        Err(TryLockError::Error(it)) => return Err(cannot(&it)),
     }
     let _ = writeln!(file, "{}", std::process::id());
-    Ok(Hold(file))
+    Ok(Some(Hold(file)))
+}
+
+/// The line that refuses a second process.
+pub fn held(dir: &Path) -> String {
+    format!("another usher runs in {}. Stop it, or use another --data-dir", dir.display())
 }
 
 /// Sees that the master key can be used, if one is given: before anything is made. The error is one

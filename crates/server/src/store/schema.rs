@@ -96,7 +96,8 @@ pub fn create_table(
     }
     let strict = dialect.strict();
     let table = dialect.quote(&physical);
-    tx.batch(&format!("CREATE TABLE app.{table} ({}){strict};", ddl.join(", ")))?;
+    let columns = ddl.join(", ");
+    tx.batch(&format!("CREATE TABLE app.{table} ({columns}){strict};"))?;
     Ok(())
 }
 

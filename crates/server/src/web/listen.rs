@@ -34,6 +34,8 @@ const HEADERS: usize = 100;
 /// is cut off while it sends never sees the answer.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1 << 20;
+/// Connections that the kernel may have taken and not handed over when the server begins to stop.
+const BACKLOG: usize = 1024;
 /// Connections that are being told at the same time that there are too many.
 const REFUSALS: usize = 64;
 
@@ -50,16 +52,7 @@ pub async fn serve(server: &Server, listener: TcpListener, outer: Arc<Outer>) {
     let places = Places::new(server);
     let refusals = Arc::new(Semaphore::new(REFUSALS));
     let (connections, cut) = (TaskTracker::new(), CancellationToken::new());
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = server.background.stopping() => break,
-        };
-        let Ok((stream, peer)) = accepted else {
-            // Out of descriptors, most likely: others must end before the next can come.
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
-        };
+    let take = |stream: TcpStream, peer: SocketAddr| {
         let Some(place) = places.take(peer.ip()) else {
             server.metrics.connections_refused.add();
             // Beyond these the connection is closed without a word.
@@ -69,7 +62,7 @@ pub async fn serve(server: &Server, listener: TcpListener, outer: Arc<Outer>) {
                     drop(permit);
                 });
             }
-            continue;
+            return;
         };
         let _ = stream.set_nodelay(true);
         let (server, outer) = (server.clone(), Arc::clone(&outer));
@@ -81,6 +74,24 @@ pub async fn serve(server: &Server, listener: TcpListener, outer: Arc<Outer>) {
             }
             drop(place);
         }));
+    };
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = server.background.stopping() => break,
+        };
+        let Ok((stream, peer)) = accepted else {
+            // Out of descriptors, most likely: others must end before the next can come.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        take(stream, peer);
+    }
+    // What the kernel has taken for us is answered, too.
+    for _ in 0..BACKLOG {
+        let waiting = tokio::time::timeout(Duration::from_millis(1), listener.accept());
+        let Ok(Ok((stream, peer))) = waiting.await else { break };
+        take(stream, peer);
     }
     drop(listener);
     connections.close();

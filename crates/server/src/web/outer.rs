@@ -205,7 +205,9 @@ impl Outer {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
             // That of the empty answer that carried the error here.
             headers.remove(header::CONTENT_LENGTH);
-            if let Some(seconds) = error.retry_after {
+            // Whoever is sent away for now is told when to come back.
+            let busy = error.status == StatusCode::SERVICE_UNAVAILABLE;
+            if let Some(seconds) = error.retry_after.or(busy.then_some(1)) {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
             }
         }

@@ -149,14 +149,11 @@ async fn a_client_key_gives_no_rights_in_the_strict_profile_whoever_shows_it() {
                 }
                 let call = app.call_with(device, route.method.clone(), &path(&route, &ann));
                 let reply = with_body(call.token(token), &route).send().await;
-                let expected = match route.access {
-                    Access::ServerCode(_) => {
-                        SERVER_CODE.iter().find(|it| it.0 == route.id).unwrap().1
-                    }
-                    _ => {
-                        let (_, nobody, user) = ANY_KEY.iter().find(|it| it.0 == route.id).unwrap();
-                        if who == "nobody" { *nobody } else { *user }
-                    }
+                let expected = if matches!(route.access, Access::ServerCode(_)) {
+                    SERVER_CODE.iter().find(|it| it.0 == route.id).unwrap().1
+                } else {
+                    let (_, nobody, user) = ANY_KEY.iter().find(|it| it.0 == route.id).unwrap();
+                    if who == "nobody" { *nobody } else { *user }
                 };
                 let what = format!("{} by {who} with key {device}", route.id);
                 assert_eq!(reply.code(), expected, "{what}: {reply:?}");

@@ -128,7 +128,7 @@ async fn an_application_that_was_left_half_made_is_removed_by_a_job() {
         now.retain(|it| !before.contains(it));
         match made {
             Ok(made) => {
-                assert!(now.iter().eq([&made.app.id]), "statement {n}");
+                assert_eq!(now, std::slice::from_ref(&made.app.id), "statement {n}");
                 let author = developers::operator(&server.server);
                 apps::remove(&server.server, author, &made.app.id).await.unwrap();
                 if !failed {

@@ -242,6 +242,15 @@ fn find(app: &TestApp, query: Value) -> Call {
     app.post("/data/Users/find", query)
 }
 
+/// Every byte percent-encoded.
+fn encoded(text: &str) -> String {
+    text.bytes().flat_map(|it| ['%', digit(it >> 4), digit(it & 15)]).collect()
+}
+
+fn digit(value: u8) -> char {
+    char::from_digit(value.into(), 16).unwrap().to_ascii_uppercase()
+}
+
 /// Texts that have hurt somebody's database.
 const HOSTILE: &[&str] = &[
     "'; drop table \"Users\"; --",
@@ -297,7 +306,7 @@ async fn a_name_that_is_none_makes_no_column_and_no_table() {
     {
         let body = json!({ "email": "bob@example.com", "password": HORSE, name: 1 });
         app.post("/users/register", body).send().await.refused(3038);
-        let encoded: String = name.bytes().map(|it| format!("%{it:02X}")).collect();
+        let encoded = encoded(name);
         if encoded.is_empty() {
             continue;
         }
@@ -343,7 +352,7 @@ async fn a_name_that_is_none_makes_no_column_and_no_table() {
         ".seq",
         "migrations",
     ] {
-        let encoded: String = table.bytes().map(|it| format!("%{it:02X}")).collect();
+        let encoded = encoded(table);
         let reply = app.get(&format!("/data/{encoded}")).send().await;
         assert_eq!(reply.code(), 1009, "{table}: {reply:?}");
     }

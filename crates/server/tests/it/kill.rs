@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use http::Method;
 use serde_json::{Value, json};
-use server::clock::Seconds;
+use server::clock::{Clock, Seconds};
 use server::data::grow;
 use server::ids::Random;
 use server::schema::USERS;
@@ -17,8 +17,9 @@ use server::users::write::Change;
 use tokio::task::JoinSet;
 
 use super::database::Home;
-use super::harness::{HORSE, Reply, Setup, TestApp, TestServer, build, text};
+use super::harness::{Call, Reply, Setup, TestApp, TestServer, build, text};
 use super::invariants;
+use super::load::{Client, Dice, acknowledged, number};
 use super::process::{self, DEVELOPER, Process, copy};
 
 const KILLS: u64 = 50;
@@ -41,7 +42,9 @@ async fn d_01_no_acknowledged_write_is_lost_and_none_is_half_done_by_kills_under
 
     for round in 0..=kills {
         if dice.below(6) == 0 {
-            kill_at_start(&home, Duration::from_millis(dice.below(60)));
+            let words = ["serve", "--listen", "127.0.0.1:0"];
+            kill_at(&home, &words, Duration::from_millis(dice.below(60)));
+            settle(&home).await;
         }
         let server = Process::start(&home);
         slowest = slowest.max(server.started_in);
@@ -85,6 +88,35 @@ async fn d_01_no_acknowledged_write_is_lost_and_none_is_half_done_by_kills_under
     );
 }
 
+#[tokio::test]
+async fn d_01_a_first_start_and_a_command_may_be_killed_at_any_moment() {
+    for step in 0..8 {
+        let home = Home::empty().await;
+        kill_at(&home, &["serve", "--listen", "127.0.0.1:0"], Duration::from_millis(step * 8));
+        settle(&home).await;
+        whole(&home).await;
+        process::developer(&home);
+        let words = ["app", "create", "--name", "First", "--json"];
+        kill_at(&home, &words, Duration::from_millis(step * 11));
+        settle(&home).await;
+        whole(&home).await;
+
+        let server = Process::start(&home);
+        assert_eq!(server.setup_link(), None, "there is a developer");
+        // Made, or as if it had never been asked for; where another node might still be making
+        // it, its name is taken for a while.
+        let made = process::run(process::usher_at(&home, &words), "");
+        if !made.status.success() {
+            assert!(made.err.contains("application of this name"), "{made:?}");
+        }
+        let other = process::app(&home, "Second", "standard");
+        server.app(&other).guest().await;
+        drop(server);
+        tidied(&home).await;
+        whole(&home).await;
+    }
+}
+
 /// Found by the kills, on PostgreSQL, where the application is loaded anew soon after the start.
 #[tokio::test]
 async fn columns_are_known_at_once_when_the_application_was_loaded_anew_meanwhile() {
@@ -103,9 +135,9 @@ async fn columns_are_known_at_once_when_the_application_was_loaded_anew_meanwhil
     assert!(fresh.schema().table(USERS).unwrap().column("nick").is_some());
 }
 
-/// Starts the server and kills it before it has said anything, most times.
-fn kill_at_start(home: &Home, after: Duration) {
-    let mut child = process::usher_at(home, &["serve", "--listen", "127.0.0.1:0"]).spawn().unwrap();
+/// Starts the program and kills it before it has done anything, or in the middle.
+fn kill_at(home: &Home, words: &[&str], after: Duration) {
+    let mut child = process::usher_at(home, words).spawn().unwrap();
     std::thread::sleep(after);
     child.kill().unwrap();
     child.wait().unwrap();
@@ -153,10 +185,8 @@ async fn whole(home: &Home) {
 
 /// Nothing half made is left on the disk; where nodes share the data, when its time has come.
 async fn tidied(home: &Home) {
-    let setup = Setup::default();
-    let clock = setup.clock.clone();
-    let server = build(home, setup).await.unwrap();
-    clock.advance(Seconds(3600));
+    let clock = Clock::stopped_at(Clock::system().now() + Seconds(3600));
+    let server = build(home, Setup { clock, ..Setup::default() }).await.unwrap();
     server::start::run(&server).await.unwrap();
     let unfinished = || {
         server.apps.platform.data.read(|db| {
@@ -185,313 +215,6 @@ async fn together<F: Future<Output = Client> + Send + 'static>(
 ) -> Vec<Client> {
     let tasks: JoinSet<_> = clients.into_iter().map(|it| what(it, app.clone(), all)).collect();
     tasks.join_all().await
-}
-
-/// A number from the environment.
-pub fn number(name: &str, usual: u64) -> u64 {
-    #[expect(clippy::disallowed_methods, reason = "only tests know these")]
-    let text = std::env::var(name);
-    text.map_or(usual, |it| it.parse().unwrap())
-}
-
-/// Seeded chance.
-pub struct Dice(pub Random);
-
-impl Dice {
-    pub fn below(&mut self, end: u64) -> u64 {
-        u64::from_le_bytes(self.0.bytes()) % end
-    }
-
-    fn one_of<'a, T>(&mut self, of: &'a [T]) -> Option<(usize, &'a T)> {
-        let end = u64::try_from(of.len()).ok().filter(|it| *it > 0)?;
-        let index = usize::try_from(self.below(end)).ok()?;
-        Some((index, &of[index]))
-    }
-}
-
-/// One of many who use the application, and what it was told.
-struct Client {
-    number: u64,
-    dice: Dice,
-    people: Vec<Person>,
-    objects: Vec<Object>,
-    /// For names that nobody has used.
-    count: u64,
-    /// What was asked and not answered when the server died.
-    doubt: Option<Doubt>,
-    /// Acknowledged writes.
-    done: u64,
-}
-
-struct Person {
-    id: String,
-    email: Option<String>,
-    disabled: bool,
-    /// Tokens, and whether they live.
-    sessions: Vec<(String, bool)>,
-    extra: Option<(String, String)>,
-    touched: bool,
-}
-
-struct Object {
-    table: String,
-    id: String,
-    property: (String, String),
-    touched: bool,
-}
-
-enum Doubt {
-    Register {
-        email: String,
-        extra: Option<(String, String)>,
-    },
-    LogOut {
-        person: usize,
-        session: usize,
-    },
-    Status {
-        person: usize,
-        disabled: bool,
-    },
-    /// What leaves no name to ask for: a guest, a session, an object. The tables tell.
-    Nameless,
-}
-
-impl Client {
-    fn new(number: u64, seed: u64) -> Self {
-        let dice = Dice(Random::seeded(seed * 1000 + number));
-        let (people, objects) = (Vec::new(), Vec::new());
-        Self { number, dice, people, objects, count: 0, doubt: None, done: 0 }
-    }
-
-    /// Does something that writes; false when the server is gone.
-    async fn act(&mut self, app: &TestApp, newest: u64) -> bool {
-        match self.dice.below(100) {
-            0..8 => self.register(app, newest).await,
-            8..30 => self.enter_as_guest(app).await,
-            30..32 => self.log_in(app, true).await,
-            32..55 => self.log_in(app, false).await,
-            55..75 => self.log_out(app).await,
-            75..88 => self.change_status(app).await,
-            _ => self.add_object(app, newest).await,
-        }
-    }
-
-    /// The answer to a write. Without one, `doubt` is what remains to be found out.
-    async fn ask(&mut self, call: super::harness::Call, doubt: Doubt) -> Option<Value> {
-        if let Ok(reply) = call.try_send().await {
-            self.done += 1;
-            return Some(reply.ok());
-        }
-        self.doubt = Some(doubt);
-        None
-    }
-
-    fn name(&mut self) -> String {
-        self.count += 1;
-        format!("u{}.{}", self.number, self.count)
-    }
-
-    /// Sometimes a property; sometimes one that there was not yet.
-    fn property(&mut self, newest: u64) -> Option<(String, String)> {
-        let name = format!("extra_{}", self.dice.below(newest + 1));
-        (self.dice.below(3) == 0).then(|| (name, format!("value {}", self.count)))
-    }
-
-    async fn register(&mut self, app: &TestApp, newest: u64) -> bool {
-        let email = format!("{}@example.com", self.name());
-        let extra = self.property(newest);
-        let doubt = Doubt::Register { email: email.clone(), extra: extra.clone() };
-        let Some(made) = self.ask(registration(app, &email, extra.as_ref()), doubt).await else {
-            return false;
-        };
-        self.welcome(&made, Some(email), extra);
-        true
-    }
-
-    fn welcome(
-        &mut self,
-        made: &Value,
-        email: Option<String>,
-        extra: Option<(String, String)>,
-    ) -> usize {
-        let id = text(&made["objectId"]);
-        let token = made["user-token"].as_str().map(|it| (it.to_owned(), true));
-        let sessions = token.into_iter().collect();
-        self.people.push(Person { id, email, disabled: false, sessions, extra, touched: true });
-        self.people.len() - 1
-    }
-
-    async fn enter_as_guest(&mut self, app: &TestApp) -> bool {
-        let call = app.post("/users/register/guest", json!({}));
-        let Some(made) = self.ask(call, Doubt::Nameless).await else { return false };
-        self.welcome(&made, None, None);
-        true
-    }
-
-    async fn log_in(&mut self, app: &TestApp, by_password: bool) -> bool {
-        let Some((index, person)) = self.dice.one_of(&self.people) else { return true };
-        let Some(email) = person.email.as_ref().filter(|_| !person.disabled) else { return true };
-        let call = if by_password {
-            app.post("/users/login", json!({ "login": email, "password": HORSE }))
-        } else {
-            let id = json!({ "objectId": person.id });
-            app.server_code(Method::POST, "/users/login").body(id)
-        };
-        let Some(user) = self.ask(call, Doubt::Nameless).await else { return false };
-        let person = &mut self.people[index];
-        person.sessions.push((text(&user["user-token"]), true));
-        person.touched = true;
-        true
-    }
-
-    async fn log_out(&mut self, app: &TestApp) -> bool {
-        let Some((person, it)) = self.dice.one_of(&self.people) else { return true };
-        let Some(session) = it.sessions.iter().position(|it| it.1) else { return true };
-        let call = app.get("/users/logout").token(&it.sessions[session].0);
-        let doubt = Doubt::LogOut { person, session };
-        let done = self.ask(call, doubt).await.is_some();
-        let person = &mut self.people[person];
-        person.touched = true;
-        person.sessions[session].1 &= !done;
-        done
-    }
-
-    async fn change_status(&mut self, app: &TestApp) -> bool {
-        let Some((index, person)) = self.dice.one_of(&self.people) else { return true };
-        if person.email.is_none() {
-            return true;
-        }
-        let disabled = !person.disabled;
-        let word = if disabled { "DISABLED" } else { "ENABLED" };
-        let path = format!("/users/{}/status", person.id);
-        let call = app.server_code(Method::PUT, &path).body(json!({ "userStatus": word }));
-        let done = self.ask(call, Doubt::Status { person: index, disabled }).await.is_some();
-        self.people[index].touched = true;
-        if done {
-            self.people[index].becomes(disabled);
-        }
-        done
-    }
-
-    async fn add_object(&mut self, app: &TestApp, newest: u64) -> bool {
-        let table = format!("Boats_{}", self.dice.below(newest + 1));
-        let property = (format!("extra_{}", self.dice.below(newest + 1)), self.name());
-        let body = json!({ &property.0: property.1 });
-        let call = app.post(&format!("/data/{table}"), body);
-        let Some(made) = self.ask(call, Doubt::Nameless).await else { return false };
-        let id = text(&made["objectId"]);
-        self.objects.push(Object { table, id, property, touched: true });
-        true
-    }
-
-    /// Compares what the server says with what it has said: of all that was touched since the last
-    /// kill and of some of the rest, or of everything.
-    async fn check(mut self, app: TestApp, all: bool) -> Self {
-        self.resolve(&app).await;
-        let mut turn = self.dice.below(40);
-        let mut due = |touched: &mut bool| {
-            turn += 1;
-            std::mem::take(touched) || all || turn.is_multiple_of(40)
-        };
-        for person in &mut self.people {
-            if due(&mut person.touched) {
-                person.check(&app).await;
-            }
-        }
-        for object in &mut self.objects {
-            if due(&mut object.touched) {
-                let path = format!("/data/{}/{}", object.table, object.id);
-                let found = app.get(&path).send().await.ok();
-                assert_eq!(found[&object.property.0], object.property.1, "{path}");
-            }
-        }
-        self.enter_with_password(&app).await;
-        self
-    }
-
-    /// Finds out how that which was not answered has ended; either way is right.
-    async fn resolve(&mut self, app: &TestApp) {
-        match self.doubt.take() {
-            None | Some(Doubt::Nameless) => {}
-            Some(Doubt::Register { email, extra }) => {
-                let mut reply = app.login(&email, HORSE).await;
-                if reply.code() == 3003 {
-                    // Nothing of it is left that would be in the way now.
-                    reply = registration(app, &email, extra.as_ref()).send().await;
-                }
-                self.welcome(&reply.ok(), Some(email), extra);
-            }
-            Some(Doubt::LogOut { person, session }) => {
-                let session = &mut self.people[person].sessions[session];
-                session.1 = app.is_valid(&session.0).await;
-            }
-            Some(Doubt::Status { person, disabled }) => {
-                let person = &mut self.people[person];
-                if person.read(app).await["userStatus"] == word(disabled) {
-                    person.becomes(disabled);
-                }
-            }
-        }
-    }
-
-    /// Somebody logs in with the password that was acknowledged.
-    async fn enter_with_password(&mut self, app: &TestApp) {
-        let able: Vec<_> = self.people.iter().filter(|it| it.email.is_some()).collect();
-        let Some((_, person)) = self.dice.one_of(&able) else { return };
-        let reply = app.login(person.email.as_ref().unwrap(), HORSE).await;
-        if person.disabled {
-            reply.refused(3090);
-        } else {
-            reply.ok();
-        }
-    }
-}
-
-fn registration(
-    app: &TestApp,
-    email: &str,
-    extra: Option<&(String, String)>,
-) -> super::harness::Call {
-    let mut body = json!({ "email": email, "password": HORSE });
-    if let Some((name, value)) = extra {
-        body[name] = value.as_str().into();
-    }
-    app.post("/users/register", body)
-}
-
-fn word(disabled: bool) -> &'static str {
-    if disabled { "DISABLED" } else { "ENABLED" }
-}
-
-impl Person {
-    fn becomes(&mut self, disabled: bool) {
-        self.disabled = disabled;
-        if disabled {
-            self.sessions.iter_mut().for_each(|it| it.1 = false);
-        }
-    }
-
-    async fn read(&self, app: &TestApp) -> Value {
-        app.server_code(Method::GET, &format!("/users/{}", self.id)).send().await.ok()
-    }
-
-    async fn check(&self, app: &TestApp) {
-        let found = self.read(app).await;
-        let status = if self.email.is_some() { word(self.disabled) } else { "GUEST" };
-        assert_eq!(found["userStatus"], status, "{found}");
-        assert_eq!(found["email"], json!(self.email), "{found}");
-        if let Some((name, value)) = &self.extra {
-            assert_eq!(found[name], *value, "{name} of {found}");
-        }
-        // A user has many sessions at the end; the newest say enough, but for those that live.
-        let tail = self.sessions.len().saturating_sub(4);
-        for (index, (token, alive)) in self.sessions.iter().enumerate() {
-            if *alive || index >= tail {
-                assert_eq!(app.is_valid(token).await, *alive, "session {index} of {found}");
-            }
-        }
-    }
 }
 
 /// A developer who changes settings and makes and removes applications meanwhile.
@@ -543,12 +266,12 @@ impl Developer {
         }
     }
 
-    fn about(&self, app: &TestApp, method: Method, path: &str) -> super::harness::Call {
+    fn about(&self, app: &TestApp, method: Method, path: &str) -> Call {
         let path = format!("/{}/console{path}", app.id.0);
         app.outside(method, &path).header("auth-key", &self.key)
     }
 
-    fn console(&self, app: &TestApp, method: Method, path: &str) -> super::harness::Call {
+    fn console(&self, app: &TestApp, method: Method, path: &str) -> Call {
         app.outside(method, &format!("/console{path}")).header("auth-key", &self.key)
     }
 
@@ -564,8 +287,8 @@ impl Developer {
     async fn change_timeout(&mut self, app: &TestApp) -> bool {
         let wanted = self.timeout + 1;
         let body = json!({ "sessionTimeout": wanted });
-        let reply = self.about(app, Method::POST, "/userlogin").body(body).try_send().await;
-        let Ok(reply) = reply else {
+        let call = self.about(app, Method::POST, "/userlogin").body(body);
+        let Some(reply) = acknowledged(call).await else {
             self.doubt_timeout = Some(wanted);
             return false;
         };
@@ -581,7 +304,7 @@ impl Developer {
         let name = format!("app {}", self.count);
         let body = json!({ "appName": name });
         let call = self.console(app, Method::POST, "/applications").body(body);
-        let Ok(reply) = call.try_send().await else {
+        let Some(reply) = acknowledged(call).await else {
             self.doubt_app = Some(AppDoubt::Made(name));
             return false;
         };
@@ -594,7 +317,7 @@ impl Developer {
         let Some((name, id)) = self.apps.pop() else { return true };
         let path = format!("/{id}/console/application");
         let call = app.outside(Method::DELETE, &path).header("auth-key", &self.key);
-        let Ok(reply) = call.try_send().await else {
+        let Some(reply) = acknowledged(call).await else {
             self.doubt_app = Some(AppDoubt::Removed(name, id));
             return false;
         };

@@ -12,6 +12,7 @@ use serde_json::json;
 use server::config::Options;
 use server::router;
 use server::web::{Access, Answer, Asked, Outer, Reply, State, Token, get, listen};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpSocket;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -65,13 +66,32 @@ async fn l_01_a_body_is_refused_at_the_limit_and_not_after_it_was_read() {
 }
 
 #[tokio::test]
+async fn l_01_who_is_in_the_middle_of_sending_too_much_still_gets_the_answer() {
+    let server = server(Options { body_bytes: Some(1000), ..Options::default() }).await;
+    for begin in [
+        add(&server, "Content-Length: 900000\r\n"),
+        add(&server, "Transfer-Encoding: chunked\r\n") + "dbba0\r\n",
+    ] {
+        let mut wire = Wire::open(server.address).await;
+        wire.say(begin + &"x".repeat(2000)).await;
+        wire.stream.readable().await.unwrap();
+        for _ in 0..8 {
+            // Many a client that cannot send any more does not look for an answer.
+            let sent = wire.stream.write_all(&vec![b'x'; 100_000]).await;
+            assert!(sent.is_ok(), "{sent:?}");
+            sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(wire.hear().await.status, 413);
+    }
+}
+
+#[tokio::test]
 async fn l_01_a_body_without_an_end_is_cut_off() {
     let server = server(Options::default()).await;
     let wire = Wire::open(server.address).await;
     let (mut read, mut write) = tokio::io::split(wire.stream);
     let head = add(&server, "Transfer-Encoding: chunked\r\n");
     let sending = async {
-        use tokio::io::AsyncWriteExt as _;
         write.write_all(head.as_bytes()).await.unwrap();
         let chunk = format!("10000\r\n{}\r\n", "x".repeat(1 << 16));
         let mut sent = 0;
@@ -218,10 +238,7 @@ async fn l_02_who_takes_no_answers_loses_the_connection() {
     let server = server(Options { request_seconds: Some(1), ..Options::default() }).await;
     let mut wire = Wire::open(server.address).await;
     let many = "GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100);
-    let send = async {
-        while tokio::io::AsyncWriteExt::write_all(&mut wire.stream, many.as_bytes()).await.is_ok() {
-        }
-    };
+    let send = async { while wire.stream.write_all(many.as_bytes()).await.is_ok() {} };
     timeout(Duration::from_secs(20), send).await.expect("it hangs up");
     until("the connection is gone", || server.server.metrics.connections.get() == 0).await;
 }
@@ -311,6 +328,7 @@ async fn with_faults(server: &TestServer) -> SocketAddr {
     routes.push(get(("boom", "/boom", "Panics"), all, boom));
     routes.push(get(("boomInside", "/boom-inside", "Panics in the store"), all, boom_inside));
     routes.push(get(("never", "/never", "Never answers"), all, never));
+    routes.push(get(("slow", "/slow", "Answers after a while"), all, slow));
     let outer = Arc::new(Outer::new(&server.server, &routes));
     let (listener, address) = listen::bind("127.0.0.1:0").await.unwrap();
     let keep = server.server.clone();
@@ -339,6 +357,43 @@ async fn l_10_a_panic_is_an_answer_and_the_server_goes_on() {
     let answers = answers.await;
     assert_eq!(answers[0].status, 503, "{answers:?}");
     assert!(answers[0].body.contains("20008"), "{answers:?}");
+    assert_eq!(answers[0].header("retry-after"), "1");
+}
+
+async fn slow() -> Reply {
+    sleep(Duration::from_millis(500)).await;
+    Ok(Answer::text("done\n"))
+}
+
+#[tokio::test]
+async fn a_server_that_stops_answers_what_it_has_begun_and_lets_go_of_the_rest() {
+    let server = server(Options { drain_seconds: Some(2), ..Options::default() }).await;
+    let address = with_faults(&server).await;
+    let mut idle = Wire::open(address).await;
+    idle.say(ALIVE).await;
+    assert_eq!(idle.hear().await.status, 200);
+    let (silent, mut half) = (Wire::open(address).await, Wire::open(address).await);
+    half.say("GET /healthz HT").await;
+    let mut busy = Wire::open(address).await;
+    busy.say(format!("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n{ALIVE}")).await;
+    let mut stuck = Wire::open(address).await;
+    stuck.say("GET /never HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    until("all are in", || server.server.metrics.connections.get() == 5).await;
+
+    sleep(Duration::from_millis(100)).await; // the slow one is being answered
+    let begun = Instant::now();
+    server.server.background.begin_stop();
+    assert!(idle.hear_out().await.is_empty(), "nothing was under way");
+    assert!(silent.hear_out().await.is_empty());
+    assert!(begun.elapsed() < Duration::from_secs(1), "these are let go at once");
+    let answers = busy.hear_out().await;
+    let [answer] = answers.as_slice() else { panic!("{answers:?}") };
+    assert_eq!((&*answer.body, answer.header("connection")), ("done\n", "close"));
+    assert!(half.hear_out().await.is_empty());
+    assert!(stuck.hear_out().await.is_empty(), "it was cut off");
+    assert!(begun.elapsed() < Duration::from_secs(10), "within its time");
+    until("nobody is left", || server.server.metrics.connections.get() == 0).await;
+    assert!(tokio::net::TcpStream::connect(address).await.is_err(), "nobody comes in");
 }
 
 #[tokio::test]

@@ -3,8 +3,10 @@
 #![allow(
     clippy::unwrap_used,
     clippy::missing_panics_doc,
+    clippy::needless_pass_by_value,
+    clippy::too_many_lines,
     missing_docs,
-    reason = "a test may panic, and its name says what it is"
+    reason = "a test may panic, its name says what it is, and a table of cases is long"
 )]
 
 mod access;
@@ -12,6 +14,7 @@ mod applications;
 mod bad_input;
 mod database;
 mod deliveries;
+mod disk;
 mod domains;
 mod framing;
 mod harness;
@@ -22,6 +25,7 @@ mod job_simulation;
 mod jobs;
 mod kill;
 mod limits;
+mod load;
 mod logs;
 mod look;
 mod metrics;

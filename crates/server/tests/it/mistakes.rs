@@ -125,9 +125,21 @@ fn d_27_what_the_machine_does_not_give_stops_the_start_with_one_line() {
         refused(command, &data, "master key", "a key that is none");
     }
     std::fs::write(&key, MASTER_KEY).unwrap();
-    let mut command = at(&dir.path().join("good"));
+    let good = dir.path().join("good");
+    let mut command = at(&good);
     command.env("USHER_MASTER_KEY_FILE", &key);
     assert!(Process::of(command).unwrap().stop().status.success());
+    assert_eq!(good.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+    assert!(!good.join("master.key").exists(), "one key is enough");
+
+    // Its own key, when somebody has opened it to others, and when it was exchanged for none.
+    let own = dir.path().join("own");
+    assert!(Process::of(at(&own)).unwrap().stop().status.success());
+    let opened = own.join("master.key");
+    std::fs::set_permissions(&opened, PermissionsExt::from_mode(0o644)).unwrap();
+    let ended = run(at(&own), "");
+    assert_eq!((ended.status.code(), ended.err.lines().count()), (Some(1), 1), "{ended:?}");
+    assert!(ended.err.contains("can be read by others"), "{}", ended.err);
 
     // Ports that are taken.
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
