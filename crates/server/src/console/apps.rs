@@ -131,15 +131,19 @@ fn new_key(server: &Server, app: &AppId, device: &str) -> (Token, Key) {
 }
 
 /// Removes an application for good: from the moment of the first commit nobody reaches it here, and
-/// its name and its domains are free. Its rows are removed now; where other nodes may still have it in memory, by a
-/// job when none has, so that whoever asks them meets a whole application or none.
+/// its name and its domains are free. Its rows are removed now; where other nodes may still have it
+/// in memory, by a job when none has, so that whoever asks them meets a whole application or none.
 pub async fn remove(server: &Server, author: Author, id: &AppId) -> Result<()> {
     let (app, keep) = (id.clone(), server.clone());
     let hide = move |tx: &Tx<'_>| {
         if store::apps::set_state(tx, &app, Stage::Active, Stage::Deleting)? {
-            store::domains::delete_of_app(tx, &app)?;
             changes::append(tx, &app.0, Kind::App, "", author.at)?;
             events::record(tx, &keep.random, &author, Event::AppDeleted, &app.0, &json!({}))?;
+            // Another application may have them from now on, wherever the rest goes later.
+            for domain in store::domains::of_app(tx, &app)? {
+                store::domains::delete(tx, &app, &domain.id)?;
+                changes::append(tx, &app.0, Kind::Domain, &domain.host, author.at)?;
+            }
             let wait = if keep.lease.is_shared() { UNSEEN } else { GRACE };
             clear_later(tx, &keep, &app, author.at + wait)?;
         }

@@ -118,8 +118,7 @@ impl Crew {
             from = Arc::clone(&last.id.0);
             for app in page {
                 if let Err(error) = self.take_back(&app.id).await {
-                    let app = &app.id.0;
-                    tracing::warn!(%app, cause = %error, "an application's jobs cannot be read");
+                    self.unreadable(&app.id.0, &error);
                 }
             }
         }
@@ -205,8 +204,9 @@ impl Crew {
 
     /// The same; tells when the next thing is due.
     async fn take(self: &Arc<Self>, place: &Database, count: bool) -> Result<Option<Millis>> {
-        let (server, app) = (&self.server, &place.scope().id);
+        let (server, app, mut uncounted) = (&self.server, &place.scope().id, count);
         loop {
+            let count = std::mem::take(&mut uncounted);
             let now = server.clock.now();
             let look = place.read(move |db| {
                 let tally = if count { Some(tally(db)?) } else { None };

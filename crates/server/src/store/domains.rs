@@ -69,9 +69,3 @@ pub fn delete(tx: &Tx<'_>, app: &AppId, id: &str) -> Result<Option<Domain>> {
                returning id, host, app_id, api_key_id";
     Ok(tx.rows(sql, &[&app.0, &id], read)?.pop())
 }
-
-/// Frees all domains of an application.
-pub fn delete_of_app(tx: &Tx<'_>, app: &AppId) -> Result<()> {
-    tx.exec("delete from control.domains where app_id = ?1", &[&app.0])?;
-    Ok(())
-}
