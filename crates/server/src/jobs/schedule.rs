@@ -83,9 +83,10 @@ impl Crew {
         let periodic: Vec<_> =
             self.kinds.iter().filter_map(|it| Some((it.name, it.every?))).collect();
         let now = server.clock.now();
+        let owner = self.owner.clone();
         let write = move |tx: &Tx<'_>| {
             if alone {
-                jobs::release_all(tx)?;
+                jobs::release_all(tx, &owner)?;
                 outbox::release_all(tx)?;
             }
             for (kind, every) in &periodic {
@@ -131,8 +132,9 @@ impl Crew {
             Ok::<_, Error>(jobs::next(db, forever)?.or(outbox::next(db, forever)?).is_some())
         };
         if data.read(any).await? {
-            let release = |tx: &Tx<'_>| {
-                jobs::release_all(tx)?;
+            let owner = self.owner.clone();
+            let release = move |tx: &Tx<'_>| {
+                jobs::release_all(tx, &owner)?;
                 outbox::release_all(tx)
             };
             data.write(release).await?;
@@ -333,11 +335,19 @@ impl Crew {
             }
             End::Failed(error, kind) => {
                 let random = u64::from_le_bytes(server.random.bytes());
-                let next = rules::next_try(job.attempts, kind.tries, now, random);
-                let (id, kind, last) = (&job.id, kind.name, next.is_none());
-                tracing::warn!(job = %id, kind, attempt = job.attempts, last, cause = %error, "a job failed");
-                let failed = move |tx: &Tx<'_>| jobs::failed(tx, &keep, &error, (now, next));
-                data.write(failed).await.map(|_| ())
+                let tries = kind.tries;
+                let cause = error.clone();
+                let failed = move |tx: &Tx<'_>| {
+                    let Some(attempts) = jobs::tries(tx, &keep)? else { return Ok(None) };
+                    let next = rules::next_try(attempts, tries, now, random);
+                    jobs::failed(tx, &keep, &error, (now, next))?;
+                    Ok::<_, Error>(Some((attempts, next.is_none())))
+                };
+                if let Some((attempt, last)) = data.write(failed).await? {
+                    let (id, kind) = (&job.id, kind.name);
+                    tracing::warn!(job = %id, kind, attempt, last, %cause, "a job failed");
+                }
+                Ok(())
             }
             End::Unknown => {
                 let at = Millis(now.0 + UNKNOWN_WAITS);

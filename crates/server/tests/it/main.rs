@@ -28,6 +28,7 @@ mod limits;
 mod load;
 mod logs;
 mod look;
+mod memory;
 mod metrics;
 mod mistakes;
 mod passwords;
