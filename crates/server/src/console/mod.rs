@@ -2,6 +2,7 @@
 
 pub mod apps;
 pub mod developers;
+mod keys;
 mod settings;
 pub mod setup;
 
@@ -92,9 +93,10 @@ fn of_applications() -> Vec<Route> {
     let key = object(&[
         ("id", text(), ""),
         ("name", text(), ""),
-        ("deviceType", word(&apps::DEVICES), "The kind of client"),
+        ("deviceType", text(), "The kind of client: ANDROID, IOS, JS, REST, WP, AS, BL, or a name"),
         ("apiKey", text(), "The key itself"),
     ]);
+    let key_name = object(&[("name", text(), "1 to 45 characters")]);
     let settings = object(&[
         ("appName", text(), ""),
         ("profile", word(&profiles), ""),
@@ -130,10 +132,23 @@ fn of_applications() -> Vec<Route> {
         delete(("deleteApp", "/application", "Deletes the application"), MEMBER, apps::delete),
         get(("appSettings", "/appsettings", "Shows name and API keys"), MEMBER, apps::settings)
             .gives(settings),
+        post(("createKey", "/apikey", "Adds an API key"), MEMBER, keys::create)
+            .takes(key_name.clone())
+            .gives(key.clone())
+            .refuses(&[3038]),
+        get(("readKey", "/apikey/{id}", "Shows an API key"), MEMBER, keys::read)
+            .gives(key.clone())
+            .refuses(&[3038]),
+        put(("renameKey", "/apikey/{id}", "Renames an API key"), MEMBER, keys::rename)
+            .takes(key_name)
+            .gives(key.clone())
+            .refuses(&[3038]),
+        delete(("deleteKey", "/apikey/{id}", "Removes an API key"), MEMBER, keys::delete)
+            .refuses(&[3038]),
         post(
             ("regenerateKey", "/apikey/{id}/regenerate", "Gives an API key a new secret"),
             MEMBER,
-            apps::regenerate,
+            keys::regenerate,
         )
         .gives(key)
         .refuses(&[3038]),
