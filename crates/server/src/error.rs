@@ -288,6 +288,7 @@ impl From<engine::Error> for Error {
             }
             engine::Error::Overloaded
             | engine::Error::Deadline
+            | engine::Error::Conflict
             | engine::Error::Locked
             | engine::Error::Unavailable(_)
             | engine::Error::OutcomeUnknown(_)
