@@ -16,6 +16,12 @@ pub enum Door {
     ConvertGuest,
     /// A user made through the data API.
     CreateObject,
+    /// `PUT /users/{id}`, and the same through the data API.
+    Update,
+    /// A user made in the Console.
+    ConsoleCreate,
+    /// A user changed in the Console.
+    ConsoleUpdate,
     /// `usher developer add`.
     DeveloperCommand,
     /// The form behind the set-up link.
@@ -28,6 +34,9 @@ impl Door {
         Self::Register,
         Self::ConvertGuest,
         Self::CreateObject,
+        Self::Update,
+        Self::ConsoleCreate,
+        Self::ConsoleUpdate,
         Self::DeveloperCommand,
         Self::SetUp,
     ];
@@ -35,7 +44,12 @@ impl Door {
     /// Whether it is the password of a Console account.
     fn is_console(self) -> bool {
         match self {
-            Self::Register | Self::ConvertGuest | Self::CreateObject => false,
+            Self::Register
+            | Self::ConvertGuest
+            | Self::CreateObject
+            | Self::Update
+            | Self::ConsoleCreate
+            | Self::ConsoleUpdate => false,
             Self::DeveloperCommand | Self::SetUp => true,
         }
     }
@@ -101,8 +115,8 @@ mod tests {
 
     #[test]
     fn the_policy_counts_code_points_and_refuses_what_it_would_have_to_cut() {
-        let users = [Door::Register, Door::ConvertGuest, Door::CreateObject];
-        for (text, standard, compat, console) in [
+        let console = [Door::DeveloperCommand, Door::SetUp];
+        for (text, standard, compat, admin) in [
             ("", 3011, 3011, 3011),
             ("a", 8023, 0, 8023),
             ("1234567", 8023, 0, 8023),
@@ -116,7 +130,7 @@ mod tests {
             let code = |door, profile| accept(door, profile, text).err().map_or(0, |it| it.code);
             for door in Door::ALL {
                 let (safe, loose) =
-                    if users.contains(door) { (standard, compat) } else { (console, console) };
+                    if console.contains(door) { (admin, admin) } else { (standard, compat) };
                 assert_eq!(code(*door, Profile::Standard), safe, "{door:?} {text}");
                 assert_eq!(code(*door, Profile::Compat), loose, "{door:?} compat {text}");
             }
