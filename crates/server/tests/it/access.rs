@@ -38,7 +38,8 @@ const ANY_KEY: &[(&str, u64, u64)] = &[
 ];
 
 /// The code of routes for server code alone, with any other key.
-const SERVER_CODE: &[(&str, u64)] = &[("setStatus", 3054)];
+const SERVER_CODE: &[(&str, u64)] =
+    &[("setStatus", 3054), ("verifyPassword", 3122), ("verifyPasswordOld", 3122)];
 
 /// Routes that anybody may call, because they show nothing or prove the caller in their own way.
 const ANYBODY: &[&str] = &["consoleLogin", "setUpForm", "setUp", "alive", "ready", "openapi"];
