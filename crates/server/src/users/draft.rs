@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value};
 
+use super::write::Change;
 use crate::error::{Error, Result};
-use crate::password::{self, Door};
+use crate::password::{self, Blocklist, Door, Measure};
 use crate::schema::identity::{self, Canonical};
 use crate::schema::{Column, Kind, Maker, PASSWORD, Table, names, values};
 use crate::settings::{Profile, Settings};
@@ -20,12 +21,40 @@ pub struct Draft {
     pub password: hashes::Password,
 }
 
+/// What an application asks of its users.
+#[derive(Clone, Copy)]
+pub struct Rules<'a> {
+    /// Its settings.
+    pub settings: &'a Settings,
+    /// How strict it is.
+    pub profile: Profile,
+    /// Its name.
+    pub app: &'a str,
+    /// The passwords that everybody tries first.
+    pub list: &'a Blocklist,
+}
+
+impl<'a> Rules<'a> {
+    /// Those in force for a change.
+    pub fn of(change: &'a Change) -> Self {
+        let app = &*change.app;
+        let list = &change.server.blocklist;
+        Self { settings: &app.settings, profile: app.profile, app: &app.name, list }
+    }
+
+    /// What the password of a user with that identity and name is measured by.
+    pub fn measure(&self, identity: &'a str, name: &'a str) -> Measure<'a> {
+        let Self { settings, profile, app, list } = *self;
+        Measure { profile, rules: &settings.passwords, list, app, identity, name }
+    }
+}
+
 /// Checks `body` in the order of users-api 2.2, 2 to 8.
 ///
 /// Fails with 3011, 3013, 3045, 3039, 3012, 3040, 1007 or 8023.
 pub fn draft(
     door: Door,
-    (table, settings, profile): (&Table, &Settings, Profile),
+    (table, rules): (&Table, &Rules<'_>),
     body: &Map<String, Value>,
 ) -> Result<Draft> {
     let text = body.get(PASSWORD).and_then(Value::as_str).unwrap_or_default();
@@ -53,6 +82,7 @@ pub fn draft(
     if let Some(missing) = missing {
         return Err(Error::required(&missing.name));
     }
+    let settings = rules.settings;
     if settings.registration.email_confirmation_required {
         let email = body.get("email").and_then(Value::as_str).unwrap_or_default();
         if !identity::is_address(email.trim()) {
@@ -60,7 +90,8 @@ pub fn draft(
         }
     }
     let (canonical, shown) = identity_of(column, shown)?;
-    let password = password::accept(door, profile, text)?;
+    let name = body.get("name").and_then(Value::as_str).unwrap_or_default();
+    let password = password::accept(door, &rules.measure(&shown, name), text)?;
     let (mut cells, mut unknown) = (Vec::new(), Vec::new());
     for (name, value) in body {
         match table.column(name) {

@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value};
 
-use super::draft;
+use super::draft::{self, Rules};
 use super::write::{self, Change, NewUser};
 use crate::error::{Error, Result};
 use crate::events::Event;
@@ -39,7 +39,7 @@ pub async fn create(
     body: Map<String, Value>,
 ) -> Reply {
     let (server, app) = (&change.server, &change.app);
-    let draft = draft::draft(door, (&*app.users()?, &app.settings, app.profile), &body)?;
+    let draft = draft::draft(door, (&*app.users()?, &Rules::of(change)), &body)?;
     let hash = password::hash(&server.passwords, &server.random, draft.password).await?;
     let converts = guest.is_some();
     let id = guest.unwrap_or_else(|| UserId(server.random.object_id(change.author.at).into()));

@@ -4,13 +4,13 @@
 
 use serde_json::{Map, Value};
 
-use super::draft::{identity_of, new_property_of_user};
+use super::draft::{Rules, identity_of, new_property_of_user};
 use super::write::{self, Change, Edit, Identity};
 use crate::error::{Error, Result};
 use crate::ids::UserId;
 use crate::password::{self, Door};
 use crate::roles::{self, Operation};
-use crate::schema::{Maker, PASSWORD, Table, USERS, identity, values};
+use crate::schema::{Column, Maker, PASSWORD, Table, USERS, identity, values};
 use crate::secret::TokenHash;
 use crate::server::Server;
 use crate::settings::Profile;
@@ -90,9 +90,18 @@ async fn save(
     body: &Map<String, Value>,
 ) -> Reply {
     let (app, server, wanted) = (&change.app, &change.server, id.to_owned());
-    let found = app.realm.data.read(move |db| store::users::status(db, &wanted)).await?;
-    found.ok_or_else(|| unknown(id))?;
-    let (mut edit, password) = edit(change, &rights, id, body)?;
+    let table = app.users()?;
+    let found = app.realm.data.read(move |db| {
+        let known = |it: &&Column| it.identity || it.name == "name";
+        let known: Vec<&Column> = table.columns.iter().filter(known).collect();
+        let status = store::users::status(db, &wanted)?;
+        Ok::<_, Error>(match status {
+            Some(_) => Some(objects::read(db, &table, &known, &wanted)?),
+            None => None,
+        })
+    });
+    let known = found.await?.ok_or_else(|| unknown(id))?;
+    let (mut edit, password) = edit(change, &rights, (id, &known), body)?;
     if let Some(password) = password {
         let hash = password::hash(&server.passwords, &server.random, password).await?;
         edit.password = Some(hash.as_str().to_owned());
@@ -115,10 +124,10 @@ async fn save(
 fn edit(
     change: &Change,
     rights: &Rights,
-    id: &str,
+    (id, known): (&str, &Map<String, Value>),
     body: &Map<String, Value>,
 ) -> Result<(Edit, Option<hashes::Password>)> {
-    let (settings, profile) = (&change.app.settings, change.app.profile);
+    let settings = &change.app.settings;
     let table: &Table = &*change.app.users()?;
     let mut edit = Edit {
         id: UserId(id.into()),
@@ -167,10 +176,24 @@ fn edit(
         None | Some(Value::Null) => None,
         Some(Value::String(text)) if text.is_empty() => None,
         Some(Value::String(_)) if !rights.secrets => return Err(Error::not_recent()),
-        Some(Value::String(text)) => Some(password::accept(rights.door, profile, text)?),
+        Some(Value::String(text)) => {
+            // What the user will be called from now on counts, and else what it is.
+            let says = |name: &str| {
+                let value = body.get(name).filter(|it| !it.is_null()).or_else(|| known.get(name));
+                value.map(as_text).unwrap_or_default()
+            };
+            let identity = table.identity().map(|it| says(&it.name)).unwrap_or_default();
+            let name = says("name");
+            let rules = Rules::of(change);
+            Some(password::accept(rights.door, &rules.measure(&identity, &name), text)?)
+        }
         Some(_) => return Err(Error::wrong_type(PASSWORD)),
     };
     Ok((edit, password))
+}
+
+fn as_text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// Whether the table is that of users: changing and removing plain objects is not served yet.
