@@ -63,7 +63,8 @@ pub fn is_like(password: &str, known: &str) -> bool {
     let core = typed.trim_matches(|it: char| it.is_numeric());
     let backwards: String = core.chars().rev().collect();
     let words = known.split(|it: char| !it.is_alphanumeric());
-    words.map(str::to_owned).chain([letters(known)]).any(|word| {
+    let parts = known.split('@').map(letters).chain([letters(known)]);
+    words.map(str::to_owned).chain(parts).any(|word| {
         let stem = word.trim_matches(|it: char| it.is_numeric());
         let counts = |it: &str| it.chars().count() >= RUN;
         counts(&word) && (typed == word || core == word)
@@ -127,6 +128,7 @@ mod tests {
         for (password, known, expected) in [
             ("ann@example.com", "ann@example.com", true),
             ("example1", "ann@example.com", true),
+            ("@example.com", "ann@example.com", true),
             ("ann.lee!", "ann lee", true),
             ("annlee1990", "ann lee", true),
             ("1990-lee", "ann lee", true),
