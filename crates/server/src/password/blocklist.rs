@@ -84,7 +84,7 @@ impl Coded {
             }
             count += 1;
         }
-        Self { heads, count, bytes }
+        Self { bytes, heads, count }
     }
 
     fn contains(&self, wanted: &str) -> bool {

@@ -41,8 +41,8 @@ fn links(a: char, b: char) -> u16 {
     let back = |row: &&str| row.contains(&*String::from_iter([b, a]));
     let mut ways = u16::from(a == b);
     for (number, row) in ROWS.iter().enumerate() {
-        ways |= u16::from(along(&row)) << (1 + 2 * number);
-        ways |= u16::from(back(&row)) << (2 + 2 * number);
+        ways |= u16::from(along(row)) << (1 + 2 * number);
+        ways |= u16::from(back(row)) << (2 + 2 * number);
     }
     ways
 }

@@ -37,6 +37,7 @@ mod process;
 mod profiles;
 mod races;
 mod reference;
+mod register;
 mod sessions;
 mod source;
 mod start_stop;

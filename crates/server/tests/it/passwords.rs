@@ -122,7 +122,7 @@ async fn at_every_door(server: &TestServer, number: usize, password: &str) -> Ve
         let post = |call: Call| call.body(body.clone()).send();
         match door {
             Door::Register => {
-                replies.push((*door, post(app.post("/users/register", json!({}))).await))
+                replies.push((*door, post(app.post("/users/register", json!({}))).await));
             }
             Door::ConvertGuest => {
                 let (guest, token) = app.guest().await;
