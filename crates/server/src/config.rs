@@ -87,6 +87,9 @@ pub struct Options {
     /// Seconds that a password may wait to be hashed; longer waits are refused; by default 5.
     #[arg(long)]
     pub hash_wait_seconds: Option<u64>,
+    /// A file with passwords that nobody may have, one a line, beside those that the server knows.
+    #[arg(long)]
+    pub password_blocklist: Option<PathBuf>,
 }
 
 /// Settings without a flag, because others see the command line: names, and what they mean.
@@ -140,6 +143,8 @@ pub struct Config {
     pub master_key: Option<String>,
     /// How much a request may ask for.
     pub limits: Limits,
+    /// Passwords that nobody may have.
+    pub password_blocklist: Option<PathBuf>,
     /// What a password hash costs.
     pub hashing: hashes::PoolOptions,
 }
@@ -262,6 +267,7 @@ fn over(top: Options, below: Options) -> Options {
         argon2_iterations: top.argon2_iterations.or(below.argon2_iterations),
         hash_threads: top.hash_threads.or(below.hash_threads),
         hash_wait_seconds: top.hash_wait_seconds.or(below.hash_wait_seconds),
+        password_blocklist: top.password_blocklist.or(below.password_blocklist),
     }
 }
 
@@ -336,6 +342,7 @@ fn check(options: Options) -> Result<Config, String> {
         new_app_profile: profile,
         master_key_file: options.master_key_file,
         master_key: options.master_key,
+        password_blocklist: options.password_blocklist,
         limits: Limits {
             body_bytes: options.body_bytes.unwrap_or(1 << 20),
             uri_bytes: 16 << 10,

@@ -53,6 +53,24 @@ async fn check(
     known: &str,
     password: &str,
 ) -> Result<Option<Answer>> {
+    let Some((user, hash, verdict)) = weigh(server, caller, known, password).await? else {
+        return Err(Error::wrong_login());
+    };
+    let renewed = renewed(&server.passwords, &server.random, password, verdict).await;
+    let renewed = renewed.map(|it| it.as_str().to_owned());
+    let proof = Proof { identity: known.to_owned(), hash, renewed };
+    open(server, caller, user, (Via::Password, Some(proof))).await
+}
+
+/// Checks a password, at whichever door: the user who has the identity, the stored hash and what it
+/// says of the password. `None` for a wrong one, which has been counted, by the one counter that the
+/// account has (security T-1). Fails with 3036 while the account is locked.
+pub async fn weigh(
+    server: &Server,
+    caller: &Caller,
+    known: &str,
+    password: &str,
+) -> Result<Option<(UserId, String, hashes::Verdict)>> {
     let wanted = known.to_owned();
     let found = caller.app.realm.data.read(move |db| {
         let locked = failures::locked_until(db, &wanted)?;
@@ -75,12 +93,10 @@ async fn check(
     let typed = hashes::Password::new(password);
     let verdict = server.passwords.check(hashes::Lane::Interactive, typed, stored).await?;
     let (Some(user), Some(hash), hashes::Verdict::Match { .. }) = (user, hash, verdict) else {
-        return Err(failed(server, caller, known.to_owned()).await?);
+        failed(server, caller, known.to_owned()).await?;
+        return Ok(None);
     };
-    let renewed = renewed(&server.passwords, &server.random, password, verdict).await;
-    let renewed = renewed.map(|it| it.as_str().to_owned());
-    let proof = Proof { identity: known.to_owned(), hash, renewed };
-    open(server, caller, user, (Via::Password, Some(proof))).await
+    Ok(Some((user, hash, verdict)))
 }
 
 /// By what a user was recognised.
@@ -158,12 +174,12 @@ pub fn close_with_token(out: &mut Vec<u8>, token: &str) {
     out.push(b'}');
 }
 
-/// Counts a failure, whether somebody has the identity or not, and gives the refusal.
-async fn failed(server: &Server, caller: &Caller, identity: String) -> Result<Error> {
+/// Counts a failure, whether somebody has the identity or not.
+async fn failed(server: &Server, caller: &Caller, identity: String) -> Result<()> {
     let rules = &caller.app.settings.login;
     let (most, minutes) = (i64::from(rules.failed_logins_lock), rules.lockout_minutes);
     if most == 0 {
-        return Ok(Error::wrong_login());
+        return Ok(());
     }
     let (author, random) = (caller.author(), server.random.clone());
     let count = move |tx: &Tx<'_>| {
@@ -181,6 +197,5 @@ async fn failed(server: &Server, caller: &Caller, identity: String) -> Result<Er
         }
         Ok::<_, Error>(())
     };
-    caller.app.realm.data.write(count).await?;
-    Ok(Error::wrong_login())
+    caller.app.realm.data.write(count).await
 }

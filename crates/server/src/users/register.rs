@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value};
 
-use super::draft;
+use super::draft::{self, Rules};
 use super::write::{self, Change, NewUser};
 use crate::error::{Error, Result};
 use crate::events::Event;
@@ -27,22 +27,22 @@ pub async fn register(State(server): State<Server>, caller: Caller, body: Body) 
     let door = if guest.is_some() { Door::ConvertGuest } else { Door::Register };
     let pending = caller.app.settings.registration.email_confirmation_required;
     let status = if pending { Status::Pending } else { Status::Enabled };
-    create(&server, &caller, (door, status, Event::UserRegistered), guest, body).await
+    let change = Change { server, app: caller.app.clone(), author: caller.author() };
+    create(&change, (door, status, Event::UserRegistered), guest, body).await
 }
 
 /// Makes a user of `body`, or converts the guest.
 pub async fn create(
-    server: &Server,
-    caller: &Caller,
+    change: &Change,
     (door, status, event): (Door, Status, Event),
     guest: Option<UserId>,
     body: Map<String, Value>,
 ) -> Reply {
-    let app = &caller.app;
-    let draft = draft::draft(door, (&*app.users()?, &app.settings, app.profile), &body)?;
+    let (server, app) = (&change.server, &change.app);
+    let draft = draft::draft(door, (&*app.users()?, &Rules::of(change)), &body)?;
     let hash = password::hash(&server.passwords, &server.random, draft.password).await?;
     let converts = guest.is_some();
-    let id = guest.unwrap_or_else(|| UserId(server.random.object_id(caller.asked.at).into()));
+    let id = guest.unwrap_or_else(|| UserId(server.random.object_id(change.author.at).into()));
     let user = NewUser {
         id,
         cells: draft.cells,
@@ -51,7 +51,7 @@ pub async fn create(
         password: Some(hash),
         status,
     };
-    let change = Change { server: server.clone(), app: app.clone(), author: caller.author() };
+    let change = change.clone();
     let write = app.realm.data.write(move |tx| {
         if converts {
             write::convert_guest(tx, &change, &user)?;
