@@ -219,6 +219,13 @@ impl Error {
         Self { retry_after: Some(retry_after), ..Self::busy() }
     }
 
+    /// The same, with the time after which another try makes sense.
+    #[must_use]
+    pub fn again_in(self, millis: i64) -> Self {
+        let seconds = u32::try_from(millis.max(1).saturating_add(999) / 1000).unwrap_or(u32::MAX);
+        Self { retry_after: Some(seconds), ..self }
+    }
+
     /// 503: the server has been asked to stop, and stops when it has answered what it was asked.
     pub fn draining() -> Self {
         let message = "The server is draining: it is about to stop. Ask another node";

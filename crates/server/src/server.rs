@@ -5,19 +5,24 @@ use std::future::Future;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use engine::Cell;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::address::Group;
 use crate::apps::Apps;
+use crate::buckets::{Buckets, Rate, Say};
 use crate::clock::{Clock, Millis, boot_millis};
 use crate::config::Limits;
 use crate::ids::Random;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::secret::Sealer;
+use crate::settings::Limits as Set;
 
 /// The running server. Cheap to clone: every part is shared.
 #[derive(Clone)]
@@ -53,6 +58,8 @@ pub struct Parts {
     pub background: Background,
     /// Where jobs and deliveries wait.
     pub agenda: Agenda,
+    /// Attempts from each source, and those that are being evaluated.
+    pub brakes: Brakes,
     /// How far this node knows of what others have changed.
     pub lease: Lease,
 }
@@ -187,6 +194,92 @@ impl Lease {
     /// Milliseconds since the last successful poll began; 0 for a process that is alone.
     pub fn age(&self) -> i64 {
         self.began.as_ref().map_or(0, |it| boot_millis() - it.load(Ordering::Acquire))
+    }
+}
+
+/// What is counted by source alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum What {
+    /// Passwords that were wrong.
+    Guess,
+    /// Registrations and guests.
+    Registration,
+}
+
+/// An application (the platform: empty), what is counted there, and of which source.
+pub type SourceKey = (Arc<str>, What, Group);
+
+/// How many sources are counted at once.
+const SOURCES: usize = 100_000;
+
+/// Attempts from each source, on this node, and the accounts whose passwords are being evaluated.
+/// What is counted by account is in the database.
+pub struct Brakes {
+    /// The limits that the operator has set.
+    pub set: Set,
+    /// How long an attempt waits for those before it.
+    pub patience: Duration,
+    sources: Mutex<Buckets<SourceKey>>,
+    in_flight: Mutex<HashMap<(Arc<str>, String), u32>>,
+    bell: Notify,
+}
+
+impl Brakes {
+    /// Nothing has been counted.
+    pub fn new(set: Set, patience: Duration) -> Self {
+        let sources = Mutex::new(Buckets::new(SOURCES));
+        Self { set, patience, sources, in_flight: Mutex::default(), bell: Notify::new() }
+    }
+
+    /// Counts an attempt of a source; [`Brakes::settle`] follows.
+    pub fn take(&self, key: &SourceKey, rate: Rate, now: Millis) -> Say {
+        lock(&self.sources).take(key, rate, now)
+    }
+
+    /// Ends an attempt of a source, and gives it back if it was right.
+    pub fn settle(&self, key: &SourceKey, rate: Rate, was_right: bool) {
+        lock(&self.sources).settle(key, rate, was_right);
+    }
+
+    /// Whether attempts of a source are being evaluated.
+    pub fn is_source_busy(&self, key: &SourceKey) -> bool {
+        lock(&self.sources).is_busy(key)
+    }
+
+    /// How many sources are known.
+    pub fn sources(&self) -> usize {
+        lock(&self.sources).len()
+    }
+
+    /// Notes that a password of an account is being evaluated.
+    pub fn enter(&self, account: &(Arc<str>, String)) {
+        *lock(&self.in_flight).entry(account.clone()).or_default() += 1;
+    }
+
+    /// Notes that one is not any more.
+    pub fn leave(&self, account: &(Arc<str>, String)) {
+        let mut in_flight = lock(&self.in_flight);
+        if let Some(count) = in_flight.get_mut(account) {
+            *count -= 1;
+            if *count == 0 {
+                in_flight.remove(account);
+            }
+        }
+        drop(in_flight);
+        self.bell.notify_waiters();
+    }
+
+    /// Whether passwords of an account are being evaluated on this node.
+    pub fn is_busy(&self, account: &(Arc<str>, String)) -> bool {
+        lock(&self.in_flight).contains_key(account)
+    }
+
+    /// Waits until an attempt has ended that may make room for others; false if it is `due` first.
+    pub async fn changed(&self, due: Instant) -> bool {
+        // An attempt that has ended between the refusal and here rings no more.
+        let soon = due.min(Instant::now() + Duration::from_millis(100));
+        let _ = tokio::time::timeout_at(soon, self.bell.notified()).await;
+        Instant::now() < due
     }
 }
 

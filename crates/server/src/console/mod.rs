@@ -48,7 +48,7 @@ fn of_developers() -> Vec<Route> {
         )
         .takes(proof)
         .gives(object(&developer))
-        .refuses(&[9005]),
+        .refuses(&[999, 9005]),
         get(
             ("consoleAccount", "/console/home/myaccount", "Tells who is logged in"),
             DEVELOPER,

@@ -19,14 +19,14 @@ pub fn routes() -> Vec<Route> {
         post(("login", "/users/login", "Logs a user in"), any, password::login)
             .takes(proof)
             .gives(named("LoggedIn"))
-            .refuses(&[2014, 3002, 3003, 3006, 3034, 3036, 3044, 3057, 3087, 3090]),
+            .refuses(&[999, 2014, 3002, 3003, 3006, 3034, 3036, 3044, 3057, 3087, 3090]),
         post(
             ("loginAsGuest", "/users/register/guest", "Makes a guest and logs it in"),
             any,
             guest::login,
         )
         .gives(named("LoggedIn"))
-        .refuses(&[3009]),
+        .refuses(&[999, 3009]),
         get(("logout", "/users/logout", "Ends the session of the token"), any, logout::logout),
         get(
             ("isValidToken", "/users/isvalidusertoken/{token}", "Tells whether a token is alive"),

@@ -2,6 +2,8 @@
 //!
 //! **Invariant:** every way in ends in [`open`]; nothing else adds a session.
 
+pub mod brake;
+
 use serde_json::json;
 
 use crate::apps::{Lifetime, Realm};
@@ -201,7 +203,12 @@ pub async fn close_all(server: &Server, realm: &Realm, author: Author) -> Result
 }
 
 /// Opens a session of the Console for a developer whose password was right.
-pub async fn open_console(server: &Server, asked: &Asked, developer: &str) -> Result<Token> {
+pub async fn open_console(
+    server: &Server,
+    asked: &Asked,
+    developer: &str,
+    mark: brake::Mark,
+) -> Result<Token> {
     let way = ("password", "CONSOLE".to_owned());
     let (stored, token) = fresh(server, asked, developer, way, Lifetime::CONSOLE);
     let author = asked.author(events::Actor::Developer, developer);
@@ -210,6 +217,7 @@ pub async fn open_console(server: &Server, asked: &Asked, developer: &str) -> Re
         if store::developers::lock(tx, &stored.user)? != Some(true) {
             return Err(Error::wrong_console_login());
         }
+        brake::forgive(tx, &mark)?;
         store::sessions::insert(tx, &stored)?;
         let change = json!({ "session": stored.id });
         events::record(tx, &random, &author, Event::SessionOpened, &stored.user, &change)

@@ -12,6 +12,7 @@ use crate::ids::UserId;
 use crate::live::{self, Verdict};
 use crate::password::{self, Door};
 use crate::server::Server;
+use crate::sessions::brake;
 use crate::store::users::Status;
 use crate::store::{self, objects};
 use crate::web::{Answer, Body, Caller, Reply, State, text};
@@ -38,6 +39,7 @@ pub async fn create(
     guest: Option<UserId>,
     body: Map<String, Value>,
 ) -> Reply {
+    brake::registration(server, caller)?;
     let app = &caller.app;
     let draft = draft::draft(door, (&*app.users()?, &app.settings, app.profile), &body)?;
     let hash = password::hash(&server.passwords, &server.random, draft.password).await?;

@@ -12,6 +12,7 @@
 mod access;
 mod applications;
 mod bad_input;
+mod brake;
 mod database;
 mod deliveries;
 mod disk;

@@ -1,0 +1,222 @@
+//! Counting attempts: pure state machines, without a clock, a database or a lock of their own
+//! (security section 4).
+//!
+//! An attempt is counted *before* it is evaluated, so that attempts that come at the same moment
+//! are never evaluated more often than a limit allows, and given back when it turns out to be right.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use crate::clock::{Millis, Seconds};
+
+/// How many attempts at once, and how fast new ones are allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Attempts that are allowed at once.
+    pub burst: u32,
+    /// Milliseconds after which one more is.
+    pub period: i64,
+}
+
+impl Rate {
+    /// `burst` at once, and `many` within `time`; at least one of each.
+    pub fn new(burst: u32, many: u32, time: Seconds) -> Self {
+        Self { burst: burst.max(1), period: (time.millis() / i64::from(many.max(1))).max(1) }
+    }
+
+    fn whole(self) -> i64 {
+        self.period.saturating_mul(i64::from(self.burst))
+    }
+}
+
+/// What a limit says to an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Say {
+    /// It is counted and may be evaluated.
+    Go,
+    /// Not now: so many milliseconds later at the earliest.
+    Later(i64),
+}
+
+/// A token bucket, by the time at which it will be full again.
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    full_at: i64,
+    in_flight: u32,
+}
+
+/// Token buckets by key, bounded in number.
+///
+/// A key that is not there has a full bucket. When there is no room, the buckets go that tell least:
+/// full ones, then those with the fewest attempts in them. So whoever comes with a million keys
+/// pushes out keys that were used once, never one that has run dry.
+pub struct Buckets<K> {
+    by_key: HashMap<K, Bucket>,
+    most: usize,
+}
+
+impl<K: Hash + Eq + Clone> Buckets<K> {
+    /// Room for `most` keys.
+    pub fn new(most: usize) -> Self {
+        Self { by_key: HashMap::new(), most: most.max(4) }
+    }
+
+    /// Counts an attempt, if the bucket of `key` has room for it. To be followed by one
+    /// [`Buckets::settle`].
+    pub fn take(&mut self, key: &K, rate: Rate, now: Millis) -> Say {
+        if self.by_key.len() >= self.most && !self.by_key.contains_key(key) {
+            self.make_room(now);
+        }
+        let fresh = Bucket { full_at: now.0, in_flight: 0 };
+        let bucket = self.by_key.entry(key.clone()).or_insert(fresh);
+        // A clock that was set back must not shut the door for as long (security D-13).
+        let from = bucket.full_at.clamp(now.0, now.0.saturating_add(rate.whole()));
+        bucket.full_at = from;
+        let over = from + rate.period - now.0 - rate.whole();
+        if over > 0 {
+            return Say::Later(over);
+        }
+        bucket.full_at += rate.period;
+        bucket.in_flight += 1;
+        Say::Go
+    }
+
+    /// Ends an attempt that was counted. One that was right is given back, it alone: what others
+    /// have used up stays used up (security T-6).
+    pub fn settle(&mut self, key: &K, rate: Rate, was_right: bool) {
+        if let Some(bucket) = self.by_key.get_mut(key) {
+            bucket.in_flight = bucket.in_flight.saturating_sub(1);
+            if was_right {
+                bucket.full_at -= rate.period;
+            }
+        }
+    }
+
+    /// Whether attempts of `key` are being evaluated: each may turn out right and make room.
+    pub fn is_busy(&self, key: &K) -> bool {
+        self.by_key.get(key).is_some_and(|it| it.in_flight > 0)
+    }
+
+    /// How many keys are known.
+    pub fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.by_key.is_empty()
+    }
+
+    /// Frees a quarter of the room.
+    fn make_room(&mut self, now: Millis) {
+        self.by_key.retain(|_, it| it.in_flight > 0 || it.full_at > now.0);
+        let keep = self.most - self.most / 4;
+        let Some(too_many) = self.by_key.len().checked_sub(keep).filter(|it| *it > 0) else {
+            return;
+        };
+        let mut levels: Vec<i64> = self.by_key.values().map(|it| it.full_at).collect();
+        let (_, last, _) = levels.select_nth_unstable(too_many - 1);
+        let (last, mut left) = (*last, too_many);
+        self.by_key.retain(|_, it| {
+            let goes = left > 0 && it.full_at <= last;
+            left -= usize::from(goes);
+            !goes
+        });
+    }
+}
+
+/// Wrong passwords in a row, and those that are being evaluated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// How many.
+    pub count: i64,
+    /// When the last of them was counted.
+    pub last: Millis,
+    /// Until when the account is locked, where the application locks accounts.
+    pub locked: Option<Millis>,
+}
+
+/// What an application allows in guessing passwords.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Guesses {
+    /// Wrong ones for an account from one place, before each costs a pause.
+    pub place: u32,
+    /// Wrong ones in a row for an account from everywhere; then only places that it knows may try.
+    pub account: u32,
+    /// Wrong ones in a row that lock the account for everybody; 0: none do.
+    pub lock: u32,
+    /// How long such a lock lasts; for ever if it is absent.
+    pub lock_time: Option<Seconds>,
+}
+
+/// What the counts of an account say to an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may be evaluated once it is counted.
+    Go,
+    /// Not now: so many milliseconds later at the earliest.
+    Later(i64),
+    /// The account is locked.
+    Locked,
+}
+
+/// How long wrong passwords count that nobody has followed by a right one.
+pub const ACCOUNT_MEMORY: Seconds = Seconds(7 * 24 * 3600);
+/// The same for those of one place, whose pauses are long over.
+pub const PLACE_MEMORY: Seconds = Seconds(24 * 3600);
+/// How long a place is known after somebody came in from it.
+pub const AT_HOME: Seconds = Seconds(180 * 24 * 3600);
+/// The longest pause.
+const LONGEST: i64 = 15 * 60 * 1000;
+/// The longest where the account knows the place: its owner comes in within half a minute, whatever
+/// others have tried there (security T-3).
+const LONGEST_AT_HOME: i64 = 25 * 1000;
+/// When to come back where nothing but the owner or a recovery opens the account.
+const MUCH_LATER: i64 = LONGEST;
+
+impl Tally {
+    /// The same as it counts at `now`.
+    #[must_use]
+    pub fn at(self, now: Millis, memory: Seconds, rules: Guesses) -> Self {
+        // A clock that was set back must not make a pause longer.
+        let last = Millis(self.last.0.min(now.0));
+        let ends = self.locked.or_else(|| {
+            let time = rules.lock_time.filter(|_| self.count >= i64::from(rules.lock.max(1)));
+            time.filter(|_| rules.lock > 0).map(|it| last + it)
+        });
+        if ends.is_some_and(|it| it <= now) || (ends.is_none() && last + memory < now) {
+            return Self::default();
+        }
+        Self { last, ..self }
+    }
+
+    /// One more.
+    #[must_use]
+    pub fn counted(self, now: Millis) -> Self {
+        Self { count: self.count + 1, last: now, ..self }
+    }
+}
+
+/// Decides about one more attempt at `now`, by the counts of the account as a whole and from this
+/// place; `at_home` says that the account has been used from there before.
+pub fn decide(account: Tally, place: Tally, rules: Guesses, at_home: bool, now: Millis) -> Verdict {
+    let account = account.at(now, ACCOUNT_MEMORY, rules);
+    let place = place.at(now, PLACE_MEMORY, Guesses { lock: 0, ..rules });
+    if rules.lock > 0
+        && (account.locked.is_some_and(|it| it > now) || account.count >= i64::from(rules.lock))
+    {
+        return Verdict::Locked;
+    }
+    if !at_home && account.count >= i64::from(rules.account) {
+        return Verdict::Later(MUCH_LATER);
+    }
+    let beyond = place.count - i64::from(rules.place);
+    if beyond < 0 {
+        return Verdict::Go;
+    }
+    let longest = if at_home { LONGEST_AT_HOME } else { LONGEST };
+    let pause = 1000_i64.checked_shl(u32::try_from(beyond.min(20)).unwrap_or(20));
+    let pause = pause.unwrap_or(longest).min(longest);
+    let left = place.last.0 + pause - now.0;
+    if left > 0 { Verdict::Later(left) } else { Verdict::Go }
+}
