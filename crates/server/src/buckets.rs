@@ -145,8 +145,6 @@ pub struct Guesses {
     pub account: u32,
     /// Wrong ones in a row that lock the account for everybody; 0: none do.
     pub lock: u32,
-    /// How long such a lock lasts; for ever if it is absent.
-    pub lock_time: Option<Seconds>,
 }
 
 /// What the counts of an account say to an attempt.
@@ -171,19 +169,19 @@ const LONGEST: i64 = 15 * 60 * 1000;
 /// The longest where the account knows the place: its owner comes in within half a minute, whatever
 /// others have tried there (security T-3).
 const LONGEST_AT_HOME: i64 = 25 * 1000;
+/// How long as many attempts as lock an account keep others out before it is locked: they may turn
+/// out right. If their end was never told, as after a kill, one more decides.
+const EVALUATED: Seconds = Seconds(60);
 /// When to come back where nothing but the owner or a recovery opens the account.
 const MUCH_LATER: i64 = LONGEST;
 
 impl Tally {
     /// The same as it counts at `now`.
     #[must_use]
-    pub fn at(self, now: Millis, memory: Seconds, rules: Guesses) -> Self {
+    pub fn at(self, now: Millis, memory: Seconds) -> Self {
         // A clock that was set back must not make a pause longer.
         let last = Millis(self.last.0.min(now.0));
-        let ends = self.locked.or_else(|| {
-            let time = rules.lock_time.filter(|_| self.count >= i64::from(rules.lock.max(1)));
-            time.filter(|_| rules.lock > 0).map(|it| last + it)
-        });
+        let ends = self.locked;
         if ends.is_some_and(|it| it <= now) || (ends.is_none() && last + memory < now) {
             return Self::default();
         }
@@ -200,12 +198,13 @@ impl Tally {
 /// Decides about one more attempt at `now`, by the counts of the account as a whole and from this
 /// place; `at_home` says that the account has been used from there before.
 pub fn decide(account: Tally, place: Tally, rules: Guesses, at_home: bool, now: Millis) -> Verdict {
-    let account = account.at(now, ACCOUNT_MEMORY, rules);
-    let place = place.at(now, PLACE_MEMORY, Guesses { lock: 0, ..rules });
-    if rules.lock > 0
-        && (account.locked.is_some_and(|it| it > now) || account.count >= i64::from(rules.lock))
-    {
-        return Verdict::Locked;
+    let account = account.at(now, ACCOUNT_MEMORY);
+    let place = place.at(now, PLACE_MEMORY);
+    if rules.lock > 0 {
+        let full = account.count >= i64::from(rules.lock) && account.last + EVALUATED > now;
+        if full || account.locked.is_some_and(|it| it > now) {
+            return Verdict::Locked;
+        }
     }
     if !at_home && account.count >= i64::from(rules.account) {
         return Verdict::Later(MUCH_LATER);

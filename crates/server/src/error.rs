@@ -111,6 +111,8 @@ refusals! {
     no_console_session: UNAUTHORIZED, 9007, "The Console session is missing or has ended. Log in again";
     /// A Console call about an application that the developer has no part in, or that is not there.
     not_your_app: BAD_REQUEST, 2001, "There is no such application, or it is not yours";
+    /// A change with a session cookie alone, from a page that the application does not list.
+    cookie_alone: FORBIDDEN, 20017, "A session cookie alone is not enough here. Send the user-token header, or add the page's origin to the application's list";
     /// Too many requests.
     too_many_requests: TOO_MANY_REQUESTS, 999, "Too many requests. Wait a little and try again";
     /// A path that no route has.

@@ -89,7 +89,8 @@ pub struct Login {
     pub session_timeout_enabled: bool,
     /// How many seconds a session lives without a request, 1 to 2592000.
     pub session_timeout: Option<Seconds>,
-    /// Whether a login also sets a session cookie.
+    /// Whether a login also sets a session cookie. What changes something with it alone must come
+    /// from a page whose origin is listed by name, or is the server's own.
     pub cookie_sessions_enabled: bool,
     /// How many wrong passwords for one account from one address go without a pause; each one more
     /// doubles it, from a second to 15 minutes. Absent: 10, or what the operator has set.
@@ -265,11 +266,6 @@ impl Settings {
         if login.session_timeout_enabled && login.session_timeout.is_none() {
             return Err(Error::bad_parameter(
                 "sessionTimeoutEnabled needs sessionTimeout, a number of seconds",
-            ));
-        }
-        if login.cookie_sessions_enabled {
-            return Err(Error::bad_parameter(
-                "cookieSessionsEnabled cannot be switched on in this version",
             ));
         }
         for (name, value) in [

@@ -27,7 +27,9 @@ pub fn routes() -> Vec<Route> {
         )
         .gives(named("LoggedIn"))
         .refuses(&[999, 3009]),
-        get(("logout", "/users/logout", "Ends the session of the token"), any, logout::logout),
+        get(("logout", "/users/logout", "Ends the session of the token"), any, logout::logout)
+            .changes()
+            .refuses(&[20017]),
         get(
             ("isValidToken", "/users/isvalidusertoken/{token}", "Tells whether a token is alive"),
             any,

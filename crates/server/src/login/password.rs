@@ -8,12 +8,13 @@ use crate::error::{Error, Result};
 use crate::ids::UserId;
 use crate::password::renewed;
 use crate::schema::identity;
+use crate::secret::Token;
 use crate::server::Server;
 use crate::sessions::brake::{self, Door};
 use crate::sessions::{self, Ticket, Via};
 use crate::store::{self, Db, credentials, identities, objects};
 use crate::users::write;
-use crate::web::{Answer, Body, Caller, Reply, State, text};
+use crate::web::{Answer, Body, Caller, Reply, State, cookies, text};
 
 /// Logs a user in. Answers with the user and `user-token`.
 ///
@@ -142,14 +143,15 @@ async fn open(
         objects::write_one(tx, &table, user.as_str(), &mut out)?;
         Ok::<_, Error>(Some(out))
     });
-    let Some(mut out) = write.await? else { return Ok(None) };
-    close_with_token(&mut out, token.reveal());
-    Ok(Some(Answer::json_text(out)))
+    let Some(out) = write.await? else { return Ok(None) };
+    Ok(Some(logged_in(caller, out, &token)))
 }
 
-/// Ends the object that is open in `out` with the token.
-pub fn close_with_token(out: &mut Vec<u8>, token: &str) {
+/// The answer to a login: the user, an object that is open in `out`, with the token; and the token
+/// as a cookie, where the application says so.
+pub fn logged_in(caller: &Caller, mut out: Vec<u8>, token: &Token) -> Answer {
     out.extend_from_slice(b",\"user-token\":");
-    crate::schema::values::write_text(token, out);
+    crate::schema::values::write_text(token.reveal(), &mut out);
     out.push(b'}');
+    Answer::json_text(out).with_headers(cookies::with_session(caller, token))
 }

@@ -13,7 +13,9 @@ use tokio::time::Instant;
 
 use crate::address::Group;
 use crate::apps::Realm;
-use crate::buckets::{AT_HOME, Guesses, Rate, Say, Verdict, decide};
+use crate::buckets::{
+    ACCOUNT_MEMORY, AT_HOME, Guesses, PLACE_MEMORY, Rate, Say, Tally, Verdict, decide,
+};
 use crate::clock::{Millis, Seconds};
 use crate::error::{Error, Result};
 use crate::events::{self, Actor, Author, Event};
@@ -35,6 +37,8 @@ pub type Find = fn(&Db<'_>, &str) -> Result<Option<(String, Option<String>)>>;
 pub struct Door {
     realm: Realm,
     guesses: Guesses,
+    /// How long a lock lasts; absent: until somebody opens it.
+    lock_time: Option<Seconds>,
     /// Wrong passwords from one source; `None` where the source is the owner's own server.
     source: Option<Rate>,
     asked: Asked,
@@ -53,12 +57,12 @@ impl Door {
             place: limit(Limit::Place),
             account: limit(Limit::Account),
             lock: login.failed_logins_lock,
-            lock_time: lock_time.map(|it| Seconds(it.saturating_mul(60))),
         };
         let source = Limit::Source.rate(limit(Limit::Source));
         Self {
             realm: app.realm.clone(),
             guesses,
+            lock_time: lock_time.map(|it| Seconds(it.saturating_mul(60))),
             source: (!caller.is_server_code()).then_some(source),
             asked: caller.asked.clone(),
             token: caller.token.clone(),
@@ -73,7 +77,8 @@ impl Door {
         let (place, account) = (limit(Limit::Place), limit(Limit::Account));
         Self {
             realm: server.apps.platform.clone(),
-            guesses: Guesses { place, account, lock: 0, lock_time: None },
+            guesses: Guesses { place, account, lock: 0 },
+            lock_time: None,
             source: Some(Limit::Source.rate(limit(Limit::Source))),
             asked: asked.clone(),
             token: None,
@@ -302,9 +307,8 @@ async fn admit(
         if verdict != Verdict::Go {
             return Ok((verdict, 0));
         }
-        let all = all.at(now, crate::buckets::ACCOUNT_MEMORY, guesses).counted(now);
-        let rest = Guesses { lock: 0, ..guesses };
-        let here = here.at(now, crate::buckets::PLACE_MEMORY, rest).counted(now);
+        let all = all.at(now, ACCOUNT_MEMORY).counted(now);
+        let here = here.at(now, PLACE_MEMORY).counted(now);
         failures::set(tx, &key, all)?;
         attempts::set(tx, &key, &place, here)?;
         Ok::<_, Error>((verdict, all.count))
@@ -344,14 +348,14 @@ async fn lock(server: &Server, door: &Door, key: &str, number: i64, about: Strin
         return Ok(());
     }
     let (key, author, random) = (key.to_owned(), door.author.clone(), server.random.clone());
-    let until = door.guesses.lock_time.map_or(Millis(i64::MAX), |it| author.at + it);
+    let until = door.lock_time.map_or(Millis(i64::MAX), |it| author.at + it);
     let write = move |tx: &Tx<'_>| {
         let tally = failures::lock_tally(tx, &key, author.at)?;
         // Another may have been right meanwhile, or have locked it.
         if tally.count < most || tally.locked.is_some() {
             return Ok(());
         }
-        failures::set(tx, &key, crate::buckets::Tally { locked: Some(until), ..tally })?;
+        failures::set(tx, &key, Tally { locked: Some(until), ..tally })?;
         let change = json!({ "failures": most });
         events::record(tx, &random, &author, Event::AccountLocked, &about, &change)
     };

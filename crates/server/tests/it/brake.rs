@@ -17,7 +17,12 @@ const EVE: &str = "203.0.113.66";
 
 /// A server behind a proxy, so that a test can be in many places.
 fn behind_a_proxy(profile: Profile) -> Setup {
-    let options = Options { trusted_proxies: Some("127.0.0.1".to_owned()), ..unbraked() };
+    let options = Options {
+        trusted_proxies: Some("127.0.0.1".to_owned()),
+        wrong_passwords_per_place: None,
+        wrong_passwords_per_account: None,
+        ..unbraked()
+    };
     Setup { profile, options, ..Setup::default() }
 }
 
@@ -217,7 +222,9 @@ async fn t_03_at_home_the_right_password_works_within_half_a_minute_whatever_was
 #[tokio::test]
 async fn t_04_who_is_counted_is_who_asks_and_not_whom_the_request_names() {
     // No proxy is trusted: whatever the header says, all of this comes from one address.
-    let server = TestServer::start().await;
+    let setup = behind_a_proxy(Profile::Standard);
+    let options = Options { trusted_proxies: None, ..setup.options.clone() };
+    let server = TestServer::with(Setup { options, ..setup }).await;
     let app = &server.app;
     app.user("ann@example.com").await;
     for number in 0..10 {

@@ -48,7 +48,13 @@ pub struct Setup {
 /// Limits that no test reaches that is not about them: all of its people come from one address.
 pub fn unbraked() -> Options {
     let far = Some(1_000_000);
-    Options { registrations_per_hour: far, wrong_passwords_per_source: far, ..Options::default() }
+    Options {
+        registrations_per_hour: far,
+        wrong_passwords_per_place: far,
+        wrong_passwords_per_source: far,
+        wrong_passwords_per_account: far,
+        ..Options::default()
+    }
 }
 
 impl Default for Setup {

@@ -13,6 +13,7 @@ mod access;
 mod applications;
 mod bad_input;
 mod brake;
+mod cookies;
 mod database;
 mod deliveries;
 mod disk;
