@@ -219,3 +219,169 @@ pub fn decide(account: Tally, place: Tally, rules: Guesses, at_home: bool, now: 
     let left = place.last.0 + pause - now.0;
     if left > 0 { Verdict::Later(left) } else { Verdict::Go }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{HashMap, VecDeque};
+
+    use super::*;
+    use crate::ids::Random;
+
+    const RULES: Guesses = Guesses { place: 10, account: 100, lock: 0 };
+
+    fn below(random: &Random, most: u64) -> u64 {
+        u64::from_le_bytes(random.bytes()) % most
+    }
+
+    #[test]
+    fn a_bucket_gives_its_burst_then_one_for_each_period_and_never_more() {
+        let rate = Rate::new(3, 6, Seconds(60));
+        let mut buckets = Buckets::new(10);
+        let says = |buckets: &mut Buckets<&str>, at| buckets.take(&"a", rate, Millis(at));
+        for _ in 0..3 {
+            assert_eq!(says(&mut buckets, 0), Say::Go);
+        }
+        assert_eq!(says(&mut buckets, 0), Say::Later(10_000));
+        assert_eq!(says(&mut buckets, 9_999), Say::Later(1));
+        assert_eq!(says(&mut buckets, 10_000), Say::Go);
+        assert_eq!(says(&mut buckets, 10_000), Say::Later(10_000));
+        buckets.settle(&"a", rate, true);
+        assert_eq!(says(&mut buckets, 10_000), Say::Go);
+        // The clock was set back by a year: it does not stay shut for a year.
+        assert_eq!(says(&mut buckets, -31_536_000_000), Say::Later(10_000));
+        assert_eq!(says(&mut buckets, -31_536_000_000 + 10_000), Say::Go);
+    }
+
+    #[test]
+    fn t_07_a_million_sources_take_no_more_room_and_push_out_none_that_has_run_dry() {
+        let rate = Rate::new(50, 50, Seconds(600));
+        let mut buckets = Buckets::new(1000);
+        for _ in 0..50 {
+            assert_eq!(buckets.take(&u64::MAX, rate, Millis(0)), Say::Go);
+        }
+        for number in 0..1_000_000 {
+            assert_eq!(buckets.take(&number, rate, Millis(0)), Say::Go);
+            buckets.settle(&number, rate, false);
+            assert!(buckets.len() <= 1000);
+        }
+        assert_eq!(buckets.take(&u64::MAX, rate, Millis(0)), Say::Later(12_000));
+    }
+
+    /// Attempts of a few sources at random moments, right and wrong, settled in any order, with a
+    /// clock that jumps: a bucket never lets more be wrong than its burst and what came in since.
+    #[test]
+    fn simulated_sources_never_get_more_wrong_attempts_than_the_rate() {
+        for seed in 0..300 {
+            let random = Random::seeded(seed);
+            let burst = 1 + u32::try_from(below(&random, 20)).unwrap();
+            let rate = Rate::new(burst, burst, Seconds(60));
+            let mut buckets = Buckets::new(8);
+            let mut now = 0;
+            let mut flying: VecDeque<(u64, bool)> = VecDeque::new();
+            let mut wrong: HashMap<u64, Vec<i64>> = HashMap::new();
+            for _ in 0..400 {
+                now += i64::try_from(below(&random, 4000)).unwrap();
+                let key = below(&random, 3);
+                if buckets.take(&key, rate, Millis(now)) == Say::Go {
+                    let is_right = below(&random, 3) == 0;
+                    flying.push_back((key, is_right));
+                    if !is_right {
+                        wrong.entry(key).or_default().push(now);
+                    }
+                } else {
+                    assert!(buckets.is_busy(&key) || wrong.contains_key(&key), "seed {seed}");
+                }
+                while below(&random, 3) > 0
+                    && let Some((key, right)) = flying.pop_front()
+                {
+                    buckets.settle(&key, rate, right);
+                }
+            }
+            for times in wrong.values() {
+                for (from, first) in times.iter().enumerate() {
+                    for (count, last) in times[from..].iter().enumerate() {
+                        let count = i64::try_from(count + 1).unwrap();
+                        let most = i64::from(burst) + (last - first) / rate.period + 1;
+                        assert!(count <= most, "seed {seed}: {count} wrong ones, {most} allowed");
+                    }
+                }
+            }
+        }
+    }
+
+    /// What the database has of one account.
+    #[derive(Default)]
+    struct Rows {
+        account: Tally,
+        places: HashMap<u64, Tally>,
+    }
+
+    impl Rows {
+        /// As `brake::check` does in one transaction.
+        fn count(&mut self, place: u64, rules: Guesses, home: bool, now: Millis) -> Verdict {
+            let here = self.places.get(&place).copied().unwrap_or_default();
+            let verdict = decide(self.account, here, rules, home, now);
+            if verdict == Verdict::Go {
+                self.account = self.account.at(now, ACCOUNT_MEMORY).counted(now);
+                self.places.insert(place, here.at(now, PLACE_MEMORY).counted(now));
+            }
+            verdict
+        }
+
+        fn right(&mut self, place: u64) {
+            self.account = Tally::default();
+            self.places.remove(&place);
+        }
+    }
+
+    /// Many places guess at once, some attempts never end (a node was killed), and the owner comes
+    /// home now and then. Strangers never get more than the limit in a row, and the owner is never
+    /// kept out for longer than half a minute.
+    #[test]
+    fn simulated_guessing_is_bounded_and_never_keeps_the_owner_out() {
+        const HOME: u64 = 0;
+        for seed in 0..300 {
+            let random = Random::seeded(seed);
+            let most = 1 + u32::try_from(below(&random, 60)).unwrap();
+            let rules = Guesses { account: most, ..RULES };
+            let (mut rows, mut now, mut strangers) = (Rows::default(), Millis(0), 0_u32);
+            for _ in 0..600 {
+                now = Millis(now.0 + i64::try_from(below(&random, 3000)).unwrap());
+                if below(&random, 40) > 0 {
+                    // At home somebody guesses, too.
+                    let place = below(&random, 30);
+                    let verdict = rows.count(place, rules, place == HOME, now);
+                    strangers += u32::from(verdict == Verdict::Go && place != HOME);
+                    assert!(strangers <= most, "seed {seed}");
+                    continue;
+                }
+                let came = now;
+                loop {
+                    match rows.count(HOME, rules, true, now) {
+                        Verdict::Go => break,
+                        Verdict::Later(wait) => now = Millis(now.0 + wait),
+                        Verdict::Locked => panic!("seed {seed}: nobody asked for locks"),
+                    }
+                }
+                assert!(now.0 - came.0 <= 30_000, "seed {seed}: {} ms", now.0 - came.0);
+                rows.right(HOME);
+                strangers = 0;
+            }
+        }
+    }
+
+    #[test]
+    fn a_lock_ends_in_time_and_one_that_a_kill_left_half_made_is_decided_anew() {
+        let rules = Guesses { lock: 3, ..RULES };
+        let at =
+            |account: Tally, now: i64| decide(account, Tally::default(), rules, true, Millis(now));
+        let three = Tally { count: 3, last: Millis(0), locked: None };
+        assert_eq!(at(Tally { count: 2, ..three }, 0), Verdict::Go);
+        assert_eq!(at(three, 0), Verdict::Locked, "three are being evaluated");
+        assert_eq!(at(three, 60_000), Verdict::Go, "nobody will tell how they ended");
+        let locked = Tally { locked: Some(Millis(100_000)), ..three };
+        assert_eq!((at(locked, 99_999), at(locked, 100_000)), (Verdict::Locked, Verdict::Go));
+        let for_ever = Tally { locked: Some(Millis(i64::MAX)), ..three };
+        assert_eq!(at(for_ever, i64::MAX / 2), Verdict::Locked);
+    }
+}

@@ -3,6 +3,8 @@
 //! A setting is a field: its type and [`Settings::check`] check it, its comment becomes its help
 //! text, and `Default` is its value in a new application. Field names are the wire's.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -74,6 +76,9 @@ pub struct Login {
     pub enable_multiple_logins: bool,
     /// How many sessions at once where several are allowed. 0: any number.
     pub max_concurrent_logins: u32,
+    /// The same for users with a role, by the role's name, in place of `maxConcurrentLogins`; of
+    /// several the most generous counts. Today there are `AuthenticatedUser` and `GuestUser`.
+    pub max_concurrent_logins_by_role: BTreeMap<String, u32>,
     /// What happens at the limit: the new login is refused, or the oldest session ends.
     pub on_limit_reached: OnLimit,
     /// Where one session is allowed: whether the last arriving login is turned away. Otherwise it
@@ -215,6 +220,7 @@ impl Default for Login {
             login_enabled: true,
             enable_multiple_logins: false,
             max_concurrent_logins: 0,
+            max_concurrent_logins_by_role: BTreeMap::new(),
             on_limit_reached: OnLimit::Refuse,
             logout_last_user: false,
             failed_logins_lock: 0,
@@ -242,6 +248,15 @@ pub const LONGEST_TIMEOUT: Seconds = Seconds(2_592_000);
 /// How old a session may become however much it is used (ASVS 5.0, 7.3.2); `compat` has no limit.
 pub const SESSION_AGE: Seconds = Seconds(30 * 24 * 3600);
 
+impl Login {
+    /// How many sessions at once a user with these roles may have; 0: any number.
+    pub fn most_logins(&self, roles: &[&str]) -> u32 {
+        let own = roles.iter().filter_map(|it| self.max_concurrent_logins_by_role.get(*it));
+        let own = own.copied().max_by_key(|it| if *it == 0 { u32::MAX } else { *it });
+        own.unwrap_or(self.max_concurrent_logins)
+    }
+}
+
 impl Settings {
     /// The settings of a new application of that profile.
     pub fn of(profile: Profile) -> Self {
@@ -266,6 +281,12 @@ impl Settings {
         if login.session_timeout_enabled && login.session_timeout.is_none() {
             return Err(Error::bad_parameter(
                 "sessionTimeoutEnabled needs sessionTimeout, a number of seconds",
+            ));
+        }
+        let by_role = &login.max_concurrent_logins_by_role;
+        if by_role.len() > 1000 || by_role.keys().any(|it| it.trim().is_empty()) {
+            return Err(Error::bad_parameter(
+                "maxConcurrentLoginsByRole must have the names of roles, 1000 at most, and numbers",
             ));
         }
         for (name, value) in [

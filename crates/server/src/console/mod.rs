@@ -2,6 +2,7 @@
 
 pub mod apps;
 pub mod developers;
+mod sessions;
 mod settings;
 pub mod setup;
 
@@ -9,13 +10,14 @@ use serde_json::Value;
 
 use crate::data;
 use crate::jobs::Kind;
+use crate::login::SESSION;
 use crate::settings::{Data, Login, Profile, Registration};
-use crate::web::shape::{list, named, number, object, of, text, time, word};
+use crate::web::shape::{any, list, named, number, object, of, text, time, word};
 use crate::web::{Access, Route, Token, delete, get, post, put};
 
 /// What this feature answers to.
 pub fn routes() -> Vec<Route> {
-    [of_developers(), of_applications(), of_settings(), of_records()]
+    [of_developers(), of_applications(), of_settings(), of_records(), of_sessions()]
         .into_iter()
         .flatten()
         .collect()
@@ -249,6 +251,49 @@ fn of_records() -> Vec<Route> {
         .takes(status)
         .gives(named("User"))
         .refuses(&[3038, 3057]),
+    ]
+}
+
+fn of_sessions() -> Vec<Route> {
+    let session = object(&SESSION.map(|it| (it.0, it.1(), it.2)));
+    let cursor = ("cursor", any(), "Where the next page begins; null: there is none");
+    let paged = |of: &Value| object(&[("data", list(of), "The page"), cursor.clone()]);
+    vec![
+        get(
+            ("sessionUsers", "/user/sessions/users", "Finds users by identity or id"),
+            MEMBER,
+            sessions::users,
+        )
+        .reads(sessions::USERS_QUERY)
+        .gives(list(&named("User")))
+        .refuses(&[1004, 1005, 1006, 1025]),
+        get(
+            (
+                "usersWithSessions",
+                "/user/sessions/users-with-sessions",
+                "Lists users with live sessions, and how many each has",
+            ),
+            MEMBER,
+            sessions::users_with_sessions,
+        )
+        .reads(sessions::PAGE)
+        .gives(paged(&any()))
+        .refuses(&[1005, 1025]),
+        get(
+            ("sessionsOfUser", "/user/sessions/{id}", "Lists the live sessions of a user"),
+            MEMBER,
+            sessions::of_user,
+        )
+        .reads(sessions::PAGE)
+        .gives(paged(&session))
+        .refuses(&[1005, 1025]),
+        put(
+            ("logoutUsers", "/user/sessions/logout", "Ends all sessions of users"),
+            MEMBER,
+            sessions::log_out,
+        )
+        .takes(any())
+        .refuses(&[3038]),
     ]
 }
 

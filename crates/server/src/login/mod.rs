@@ -3,13 +3,31 @@
 mod guest;
 mod logout;
 mod password;
+mod sessions;
 
-use crate::web::shape::{flag, named, object, text};
-use crate::web::{Access, Route, Token, get, post};
+use crate::web::shape::{flag, list, named, object, text, time};
+use crate::web::{Access, Route, Token, delete, get, post};
+
+/// The name of a member, its shape, and what it means.
+type Member = (&'static str, fn() -> serde_json::Value, &'static str);
+
+/// A session as people see it.
+pub const SESSION: [Member; 7] = [
+    ("id", text, "By which it can be ended; it says nothing about the token"),
+    ("created", time, "When it began"),
+    ("lastAccess", time, "Its last use"),
+    ("expires", time, "When it ends unless it is used"),
+    ("deviceType", text, "The kind of client"),
+    ("ip", text, "Where it began"),
+    ("userAgent", text, "What the client calls itself"),
+];
 
 /// What this feature answers to.
 pub fn routes() -> Vec<Route> {
     let any = (Access::AnyKey, Token::Ignored);
+    let own = (Access::AnyKey, Token::Required);
+    let mut session = SESSION.map(|it| (it.0, it.1(), it.2)).to_vec();
+    session.push(("current", flag(), "Whether it is the one that asks"));
     let proof = object(&[
         ("login?", text(), "The identity, by default the e-mail address"),
         ("password?", text(), "The password"),
@@ -27,6 +45,23 @@ pub fn routes() -> Vec<Route> {
         )
         .gives(named("LoggedIn"))
         .refuses(&[999, 3009]),
+        get(
+            ("listSessions", "/users/sessions", "Lists the caller's sessions"),
+            own,
+            sessions::list,
+        )
+        .gives(list(&object(&session))),
+        delete(
+            ("endSession", "/users/sessions/{id}", "Ends a session of the caller's"),
+            own,
+            sessions::end,
+        )
+        .refuses(&[1000]),
+        delete(
+            ("endOtherSessions", "/users/sessions", "Ends the caller's sessions but this one"),
+            own,
+            sessions::end_others,
+        ),
         get(("logout", "/users/logout", "Ends the session of the token"), any, logout::logout)
             .changes()
             .refuses(&[20017]),

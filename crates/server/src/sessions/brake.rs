@@ -186,6 +186,19 @@ pub fn forgive_all(tx: &Tx<'_>, identity: &str) -> Result<()> {
     attempts::forget_all(tx, &key)
 }
 
+/// The same, and forgets the places that the account knows: whoever recovers it need not be whoever
+/// has used it before.
+pub fn recovered(tx: &Tx<'_>, identity: &str, user: &str) -> Result<()> {
+    attempts::forget_places(tx, user)?;
+    forgive_all(tx, identity)
+}
+
+/// Notes where a user has registered, so that others cannot keep the user out from there before the
+/// first login.
+pub fn registered(tx: &Tx<'_>, user: &str, from: Option<Group>, now: Millis) -> Result<()> {
+    from.map_or(Ok(()), |it| attempts::note_place(tx, user, &it.to_string(), now))
+}
+
 /// Checks a password for `identity`, which is canonical or cannot be anybody's; `None` if it is
 /// wrong.
 ///

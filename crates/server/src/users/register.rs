@@ -54,7 +54,9 @@ pub async fn create(
         status,
     };
     let change = Change { server: server.clone(), app: app.clone(), author: caller.author() };
+    let place = (!caller.is_server_code()).then(|| caller.asked.source.group());
     let write = app.realm.data.write(move |tx| {
+        brake::registered(tx, user.id.as_str(), place, change.author.at)?;
         if converts {
             write::convert_guest(tx, &change, &user)?;
         } else {

@@ -17,9 +17,12 @@ use crate::look;
 /// somebody has thought about it.
 const ANY_KEY: &[(&str, u64, u64)] = &[
     ("info", 0, 0),
+    ("endOtherSessions", 3028, 0),
     ("login", 3003, 3003), // the body names nobody
     ("loginAsGuest", 0, 0),
     ("logout", 0, 0),
+    ("listSessions", 3028, 0), // her own
+    ("endSession", 3028, 1000),
     ("isValidToken", 0, 0),
     ("register", 3013, 3013),
     ("describeUsers", 0, 0),
@@ -40,8 +43,8 @@ const SERVER_CODE: &[(&str, u64)] = &[("setStatus", 3054)];
 /// Routes that anybody may call, because they show nothing or prove the caller in their own way.
 const ANYBODY: &[&str] = &["consoleLogin", "setUpForm", "setUp", "alive", "ready", "openapi"];
 
-/// What is written by being asked for, and allowed to anybody.
-const WRITES: &[&str] = &["loginAsGuest"];
+/// What is written by being asked for, and allowed to anybody, or to anybody for oneself.
+const WRITES: &[&str] = &["loginAsGuest", "endOtherSessions"];
 
 /// A path of the route, about `user`.
 fn path(route: &Route, user: &str) -> String {

@@ -43,7 +43,7 @@ async fn tries(app: &TestApp, source: &str, email: &str, password: &str) -> Repl
 }
 
 /// One address of a botnet.
-fn bot(number: u32) -> String {
+fn bot(number: usize) -> String {
     format!("192.0.{}.{}", number / 250, number % 250 + 1)
 }
 
@@ -321,7 +321,7 @@ async fn password_guessing_never_exceeds_the_bucket_and_the_owner_logs_in_meanwh
     // Many sources; the ten before count in the row. The owner is at home.
     let before = checks();
     let guesses = join_all((0..300).map(|it| {
-        let call = login(apps[it % apps.len()], &bot(it as u32), spellings[it % 3], "wrong wrong");
+        let call = login(apps[it % apps.len()], &bot(it), spellings[it % 3], "wrong wrong");
         call.send()
     }));
     let replies = guesses.await;
@@ -329,12 +329,13 @@ async fn password_guessing_never_exceeds_the_bucket_and_the_owner_logs_in_meanwh
     assert_eq!((evaluated, checks() - before), (90, 90));
     let (strangers, owner) = tokio::join!(
         join_all((300..340).map(|it| {
-            let call =
-                login(apps[it % apps.len()], &bot(it as u32), spellings[it % 3], "wrong wrong");
+            let call = login(apps[it % apps.len()], &bot(it), spellings[it % 3], "wrong wrong");
             call.send()
         })),
         join_all(apps.iter().map(|it| tries(it, HOME, "ann@example.com", HORSE))),
     );
-    owner.iter().for_each(|it| drop(it.ok()));
+    for reply in owner {
+        reply.ok();
+    }
     assert!(strangers.iter().all(|it| [3003, 999].contains(&it.code())), "{strangers:?}");
 }

@@ -87,8 +87,11 @@ async fn the_header_counts_first_and_the_cookie_only_where_it_is_switched_on() {
     with(read(&ann), &anns).send().await.refused(2000);
 }
 
+/// A page: what it is, what headers the browser sends for it, and whether it may.
+type Page = (&'static str, &'static [(&'static str, &'static str)], bool);
+
 /// What a browser says of the page that sends, and whether that page may act with the cookie.
-const PAGES: &[(&str, &[(&str, &str)], bool)] = &[
+const PAGES: &[Page] = &[
     ("our own page on the server", &[("sec-fetch-site", "same-origin")], true),
     ("the person at the address bar", &[("sec-fetch-site", "none")], true),
     ("our page elsewhere", &[("origin", OURS), ("sec-fetch-site", "cross-site")], true),

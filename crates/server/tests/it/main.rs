@@ -32,6 +32,7 @@ mod logs;
 mod look;
 mod metrics;
 mod mistakes;
+mod own_sessions;
 mod passwords;
 mod power;
 mod process;

@@ -10,8 +10,8 @@ use super::source::{Kind, Source, files, has_ending, root, text};
 const FLOORS: &[(&str, &[&str])] = &[
     ("the whole, put together", &["start", "control", "scrape", "reference"]),
     ("every route, once", &["router"]),
-    ("features", &["login", "users", "data", "roles", "console", "health"]),
-    ("what features share", &["sessions", "jobs"]),
+    ("features", &["login", "users", "data", "console", "health"]),
+    ("what features share", &["sessions", "jobs", "roles"]),
     ("a handler's vocabulary", &["web"]),
     ("the state", &["server", "apps", "live", "cluster", "events"]),
     ("the world outside", &["store"]),
