@@ -34,6 +34,9 @@ pub async fn prepare(
     if name.trim().is_empty() {
         return Err(Error::empty("name"));
     }
+    if name.chars().count() > 100 || name.chars().any(char::is_control) {
+        return Err(Error::bad_parameter("A name has at most 100 characters, all of them visible"));
+    }
     let accepted = password::accept(door, Profile::Standard, secret)?;
     let hash = password::hash(&server.passwords, &server.random, accepted).await?;
     let now = server.clock.now();

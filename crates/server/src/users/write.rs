@@ -78,10 +78,11 @@ pub fn insert(tx: &Tx<'_>, change: &Change, user: &NewUser, event: Event) -> Res
 /// Fails with 3029 if the user is no guest any more, and with 3033.
 pub fn convert_guest(tx: &Tx<'_>, change: &Change, user: &NewUser) -> Result<()> {
     let id = user.id.as_str();
+    // In the order in which all others take these locks.
+    let table = grow::with_columns(tx, change, USERS, &user.unknown)?;
     if store::users::lock(tx, id)? != Some(Status::Guest) {
         return Err(Error::not_your_user());
     }
-    let table = grow::with_columns(tx, change, USERS, &user.unknown)?;
     claim(tx, user)?;
     let now = change.author.at;
     let mut cells = grow::cells(&table, &user.cells, &user.unknown)?;
@@ -97,7 +98,7 @@ pub fn convert_guest(tx: &Tx<'_>, change: &Change, user: &NewUser) -> Result<()>
         credentials::set(tx, &user.id, hash.as_str(), now)?;
     }
     store::sessions::delete_of_user(tx, id, None)?;
-    sessions::revoked(tx, &change.server, &change.app.realm, id, now)?;
+    sessions::revoked(tx, &change.server, id, now)?;
     let what = json!({
         "before": { "userStatus": Status::Guest.as_str() },
         "after": { "userStatus": user.status.as_str() },
@@ -125,7 +126,7 @@ pub fn set_status(tx: &Tx<'_>, change: &Change, user: &UserId, to: Status) -> Re
     if to == Status::Disabled {
         store::sessions::end_of_user(tx, id, now)?;
     }
-    sessions::revoked(tx, &change.server, &change.app.realm, id, now)?;
+    sessions::revoked(tx, &change.server, id, now)?;
     let what = json!({
         "before": { "userStatus": from.as_str() },
         "after": { "userStatus": to.as_str() },

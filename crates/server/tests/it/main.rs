@@ -30,6 +30,7 @@ mod limits;
 mod load;
 mod logs;
 mod look;
+mod memory;
 mod metrics;
 mod mistakes;
 mod own_sessions;

@@ -220,7 +220,6 @@ async fn e_05_errors_show_nothing_from_inside() {
     let server = TestServer::with(Setup { hooks, ..Setup::default() }).await;
     let app = &server.app;
     let ann = app.user("ann@example.com").await;
-    let token = app.token("ann@example.com").await;
     let mut replies = Vec::new();
     for n in 1..12 {
         faults.fail_at(n);
@@ -231,6 +230,7 @@ async fn e_05_errors_show_nothing_from_inside() {
         faults.disarm();
     }
     assert!(replies.iter().any(|it| it.status == 503), "some of them failed");
+    let token = app.token("ann@example.com").await;
     // Somebody has broken the table with other tools.
     let data = server.server.apps.data(&app.id);
     data.write(|tx| Ok::<_, Error>(tx.batch("alter table app.\"Users\" rename to \"Gone\";")?))
