@@ -100,13 +100,13 @@ pub async fn close_one(
     author: Author,
 ) -> Result<bool> {
     let (user, id) = (user.to_owned(), id.to_owned());
-    let (keep, at) = (server.clone(), realm.clone());
+    let keep = server.clone();
     let write = realm.data.write(move |tx| {
         let since = since(lifetime, author.at);
         let found = store::sessions::by_id(tx, &user, &id, (since, author.at))?;
         let Some(hash) = found else { return Ok(false) };
         store::sessions::delete(tx, &hash)?;
-        revoked(tx, &keep, &at, &user, author.at)?;
+        revoked(tx, &keep, &user, author.at)?;
         let change = json!({ "session": id });
         events::record(tx, &keep.random, &author, Event::SessionClosed, &user, &change)?;
         Ok(true)
@@ -122,14 +122,14 @@ pub async fn close_users(
     kept: Option<TokenHash>,
     author: Author,
 ) -> Result<()> {
-    let (keep, at) = (server.clone(), realm.clone());
+    let keep = server.clone();
     let write = realm.data.write(move |tx| {
         for user in &users {
             let ended = store::sessions::delete_of_user(tx, user, kept.as_ref())?;
             if ended == 0 {
                 continue;
             }
-            revoked(tx, &keep, &at, user, author.at)?;
+            revoked(tx, &keep, user, author.at)?;
             let change = json!({ "sessions": ended });
             events::record(tx, &keep.random, &author, Event::SessionClosed, user, &change)?;
         }
