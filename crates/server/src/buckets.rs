@@ -188,6 +188,16 @@ impl Tally {
         Self { last, ..self }
     }
 
+    /// With so many more that are being evaluated and are not in it yet.
+    #[must_use]
+    pub fn and(self, more: u32, now: Millis, memory: Seconds) -> Self {
+        if more == 0 {
+            return self;
+        }
+        let old = self.at(now, memory);
+        Self { count: old.count + i64::from(more), last: now, ..old }
+    }
+
     /// One more.
     #[must_use]
     pub fn counted(self, now: Millis) -> Self {

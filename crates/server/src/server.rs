@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -221,8 +222,29 @@ pub struct Brakes {
     /// How long an attempt waits for those before it.
     pub patience: Duration,
     sources: Mutex<Buckets<SourceKey>>,
-    in_flight: Mutex<HashMap<(Arc<str>, String), u32>>,
+    in_flight: Mutex<Flights>,
     bell: Notify,
+}
+
+/// An application (the platform: empty), and an identity as it is counted there.
+pub type AccountKey = (Arc<str>, String);
+
+/// How many passwords of each account are being evaluated.
+#[derive(Default)]
+struct Flights {
+    /// All of them, and those that are not counted in the database yet: one at most.
+    by_account: HashMap<AccountKey, (u32, u32)>,
+    /// Counts the attempts on all accounts; see [`Brakes::enter_uncounted`].
+    entered: HashMap<u64, u64>,
+}
+
+impl Flights {
+    /// Accounts share one of these; then one of them counts what it need not.
+    fn entered(&mut self, account: &AccountKey) -> &mut u64 {
+        let mut hasher = DefaultHasher::new();
+        account.hash(&mut hasher);
+        self.entered.entry(hasher.finish() % 4096).or_default()
+    }
 }
 
 impl Brakes {
@@ -252,18 +274,45 @@ impl Brakes {
         lock(&self.sources).len()
     }
 
-    /// Notes that a password of an account is being evaluated.
-    pub fn enter(&self, account: &(Arc<str>, String)) {
-        *lock(&self.in_flight).entry(account.clone()).or_default() += 1;
+    /// To be taken before the counts of an account are read, for [`Brakes::enter_uncounted`].
+    pub fn mark(&self, account: &AccountKey) -> u64 {
+        *lock(&self.in_flight).entered(account)
+    }
+
+    /// Notes that a password of an account is being evaluated, and tells how many are that the
+    /// database does not count yet.
+    pub fn enter(&self, account: &AccountKey) -> u32 {
+        let mut in_flight = lock(&self.in_flight);
+        *in_flight.entered(account) += 1;
+        let flying = in_flight.by_account.entry(account.clone()).or_default();
+        flying.0 += 1;
+        flying.1
+    }
+
+    /// Notes the same of one that the database need not count before it proves wrong; false if it
+    /// must, because there has been another since `mark`.
+    pub fn enter_uncounted(&self, account: &AccountKey, mark: u64) -> bool {
+        let mut in_flight = lock(&self.in_flight);
+        let entered = in_flight.entered(account);
+        if *entered != mark {
+            return false;
+        }
+        *entered += 1;
+        let alone = !in_flight.by_account.contains_key(account);
+        if alone {
+            in_flight.by_account.insert(account.clone(), (1, 1));
+        }
+        alone
     }
 
     /// Notes that one is not any more.
-    pub fn leave(&self, account: &(Arc<str>, String)) {
+    pub fn leave(&self, account: &AccountKey, was_counted: bool) {
         let mut in_flight = lock(&self.in_flight);
-        if let Some(count) = in_flight.get_mut(account) {
-            *count -= 1;
-            if *count == 0 {
-                in_flight.remove(account);
+        if let Some(flying) = in_flight.by_account.get_mut(account) {
+            flying.0 -= 1;
+            flying.1 -= u32::from(!was_counted);
+            if flying.0 == 0 {
+                in_flight.by_account.remove(account);
             }
         }
         drop(in_flight);
@@ -271,8 +320,8 @@ impl Brakes {
     }
 
     /// Whether passwords of an account are being evaluated on this node.
-    pub fn is_busy(&self, account: &(Arc<str>, String)) -> bool {
-        lock(&self.in_flight).contains_key(account)
+    pub fn is_busy(&self, account: &AccountKey) -> bool {
+        lock(&self.in_flight).by_account.contains_key(account)
     }
 
     /// Waits until an attempt has ended that may make room for others; false if it is `due` first.

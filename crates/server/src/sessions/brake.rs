@@ -20,7 +20,7 @@ use crate::clock::{Millis, Seconds};
 use crate::error::{Error, Result};
 use crate::events::{self, Actor, Author, Event};
 use crate::secret::Token;
-use crate::server::{Server, SourceKey, What};
+use crate::server::{AccountKey, Server, SourceKey, What};
 use crate::settings::{Limit, Profile, Settings};
 use crate::store::{Db, Tx, attempts, failures, sessions};
 use crate::web::{Asked, Caller};
@@ -103,6 +103,8 @@ struct Found {
     place: String,
     by_session: bool,
     at_home: bool,
+    /// Whether there has been no wrong password.
+    is_first: bool,
     /// Whether to write down that the user came in from here.
     note: bool,
 }
@@ -110,9 +112,11 @@ struct Found {
 /// An attempt that was counted and is being evaluated. Whoever goes away meanwhile has made one.
 struct Counted {
     server: Server,
-    account: (Arc<str>, String),
+    account: AccountKey,
     source: Option<(SourceKey, Rate)>,
     was_right: bool,
+    /// Whether it is counted there, or in memory alone as yet.
+    in_database: bool,
     /// How many there are with this one.
     number: i64,
 }
@@ -122,7 +126,7 @@ impl Drop for Counted {
         if let Some((key, rate)) = &self.source {
             self.server.brakes.settle(key, *rate, self.was_right);
         }
-        self.server.brakes.leave(&self.account);
+        self.server.brakes.leave(&self.account, self.in_database);
     }
 }
 
@@ -214,8 +218,11 @@ pub async fn check(
     let account = (door.app(), key(identity));
     let due = Instant::now() + server.brakes.patience;
     let (found, mut counted) = loop {
+        // Nothing is counted that could not be evaluated.
+        server.passwords.room(Lane::Interactive)?;
+        let mark = server.brakes.mark(&account);
         let found = look(door, &account.1, identity, find).await?;
-        match admit(server, door, &account, &found).await? {
+        match admit(server, door, (&account, mark), &found).await? {
             Ok(counted) => break (found, counted),
             Err(refusal) => {
                 if !refusal.busy || !server.brakes.changed(due).await {
@@ -231,13 +238,25 @@ pub async fn check(
         }
         (Ok(_), user) => {
             let user = user.map(|it| it.0).unwrap_or_default();
+            if !counted.in_database {
+                let (key, place) = (account.1.clone(), found.place);
+                let now = door.asked.at;
+                let write = move |tx: &Tx<'_>| {
+                    let all = failures::lock_tally(tx, &key, now)?;
+                    let here = attempts::tally(tx, &key, &place)?;
+                    count(tx, (&key, &place), (all, here), now)
+                };
+                door.realm.data.write(write).await?;
+            }
             lock(server, door, &account.1, counted.number, user).await?;
             return Ok(None);
         }
         (Err(error), _) => {
             // It was not evaluated, so it was none.
-            take_back(door, account.1.clone(), found.place).await?;
             counted.was_right = true;
+            if counted.in_database {
+                take_back(door, account.1.clone(), found.place).await?;
+            }
             return Err(error);
         }
     };
@@ -276,8 +295,9 @@ async fn look(door: &Door, key: &str, identity: &str, find: Find) -> Result<Foun
         let at_home = by_session || came.is_some();
         let (account, here) = (failures::tally(db, &key)?, attempts::tally(db, &key, &place)?);
         let verdict = decide(account, here, guesses, at_home, now);
+        let is_first = account.count == 0 && here.count == 0;
         let note = came.is_none_or(|it| it + NOTE_AGAIN <= now);
-        Ok::<_, Error>(Found { user, verdict, place, by_session, at_home, note })
+        Ok::<_, Error>(Found { user, verdict, place, by_session, at_home, is_first, note })
     });
     read.await
 }
@@ -291,7 +311,7 @@ struct Refusal {
 async fn admit(
     server: &Server,
     door: &Door,
-    account: &(Arc<str>, String),
+    (account, mark): (&AccountKey, u64),
     found: &Found,
 ) -> Result<Result<Counted, Refusal>> {
     let brakes = &server.brakes;
@@ -308,23 +328,33 @@ async fn admit(
         }
         source = Some((key, rate));
     }
-    brakes.enter(account);
+    // A process that is alone with its data counts the first attempt in memory: a login that goes
+    // right the first time costs no second commit, and what a kill forgets is one attempt.
+    let first = found.is_first && door.guesses.lock == 0 && !server.lease.is_shared();
+    let in_database = !(first && brakes.enter_uncounted(account, mark));
+    let uncounted = if in_database { brakes.enter(account) } else { 0 };
     let (server, account) = (server.clone(), account.clone());
-    let mut counted = Counted { server, account, source, was_right: true, number: 0 };
+    let mut counted = Counted { server, account, source, was_right: true, in_database, number: 0 };
+    if !in_database {
+        counted.was_right = false;
+        return Ok(Ok(counted));
+    }
     let (key, place) = (counted.account.1.clone(), found.place.clone());
     let (guesses, at_home, now) = (door.guesses, found.at_home, door.asked.at);
     let write = door.realm.data.write(move |tx| {
-        let all = failures::lock_tally(tx, &key, now)?;
-        let here = attempts::tally(tx, &key, &place)?;
-        let verdict = decide(all, here, guesses, at_home, now);
+        let (all, here) =
+            (failures::lock_tally(tx, &key, now)?, attempts::tally(tx, &key, &place)?);
+        let verdict = decide(
+            all.and(uncounted, now, ACCOUNT_MEMORY),
+            here.and(uncounted, now, PLACE_MEMORY),
+            guesses,
+            at_home,
+            now,
+        );
         if verdict != Verdict::Go {
             return Ok((verdict, 0));
         }
-        let all = all.at(now, ACCOUNT_MEMORY).counted(now);
-        let here = here.at(now, PLACE_MEMORY).counted(now);
-        failures::set(tx, &key, all)?;
-        attempts::set(tx, &key, &place, here)?;
-        Ok::<_, Error>((verdict, all.count))
+        Ok::<_, Error>((verdict, count(tx, (&key, &place), (all, here), now)?))
     });
     let (verdict, number) = write.await?;
     if let Some(error) = refusal(verdict) {
@@ -335,6 +365,19 @@ async fn admit(
     }
     (counted.was_right, counted.number) = (false, number);
     Ok(Ok(counted))
+}
+
+/// Counts one more, and tells how many there are in a row.
+fn count(
+    tx: &Tx<'_>,
+    (key, place): (&str, &str),
+    (all, here): (Tally, Tally),
+    now: Millis,
+) -> Result<i64> {
+    let all = all.at(now, ACCOUNT_MEMORY).counted(now);
+    failures::set(tx, key, all)?;
+    attempts::set(tx, key, place, here.at(now, PLACE_MEMORY).counted(now))?;
+    Ok(all.count)
 }
 
 fn refusal(verdict: Verdict) -> Option<Error> {

@@ -19,6 +19,7 @@ const EVE: &str = "203.0.113.66";
 fn behind_a_proxy(profile: Profile) -> Setup {
     let options = Options {
         trusted_proxies: Some("127.0.0.1".to_owned()),
+        hash_wait_seconds: Some(120), // a busy machine is not what these are about
         wrong_passwords_per_place: None,
         wrong_passwords_per_account: None,
         ..unbraked()
