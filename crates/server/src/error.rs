@@ -81,6 +81,9 @@ refusals! {
     not_logged_in: BAD_REQUEST, 3028, "The operation needs a logged-in user. Send the user-token header";
     /// A change of another user, or a guest's conversion without the guest's own token.
     not_your_user: BAD_REQUEST, 3029, "You are not allowed to change this user";
+    /// A new password or identity in an update that may not set it: it takes the user's own recent
+    /// session, the server-code key or a developer.
+    not_recent: BAD_REQUEST, 3029, "A new password or identity needs a recent login of this very user. Log in again and repeat the change";
     /// An update of a user who does not exist.
     no_such_user_to_update: BAD_REQUEST, 3030, "There is no user with this id";
     /// An identity that another user has, at registration.
@@ -99,6 +102,10 @@ refusals! {
     status_needs_server_key: BAD_REQUEST, 3054, "Operation allowed only for BL logic.";
     /// No user with that object id, at a login by id.
     no_such_user_id: BAD_REQUEST, 3057, "There is no user with this id";
+    /// A check of a password without a session.
+    nobody_to_verify: BAD_REQUEST, 3121, "No authenticated user is associated with request";
+    /// A check of a password with a client key.
+    verify_needs_server_key: BAD_REQUEST, 3122, "Password verification allowed only from CloudCode";
     /// A login before the address was confirmed.
     not_confirmed: BAD_REQUEST, 3087, "User cannot login till his registration is not confirmed via email";
     /// A disabled account, at login and for every call with its token.
@@ -111,6 +118,8 @@ refusals! {
     no_console_session: UNAUTHORIZED, 9007, "The Console session is missing or has ended. Log in again";
     /// A Console call about an application that the developer has no part in, or that is not there.
     not_your_app: BAD_REQUEST, 2001, "There is no such application, or it is not yours";
+    /// A change with a session cookie alone, from a page that the application does not list.
+    cookie_alone: FORBIDDEN, 20017, "A session cookie alone is not enough here. Send the user-token header, or add the page's origin to the application's list";
     /// Too many requests.
     too_many_requests: TOO_MANY_REQUESTS, 999, "Too many requests. Wait a little and try again";
     /// A path that no route has.
@@ -167,6 +176,10 @@ refusals! {
     no_such_table(name: &str): BAD_REQUEST, 1009, "Table not found by name '{name}'. Check its spelling and case, or create it in the Console";
     /// The caller may not add objects to the table.
     create_denied(table: &str): BAD_REQUEST, 1011, "You do not have permission to create objects of table {table}";
+    /// The caller may not change objects of the table.
+    update_denied(table: &str): BAD_REQUEST, 1012, "You do not have permission to update objects of table {table}";
+    /// The caller may not remove objects of the table.
+    delete_denied(table: &str): BAD_REQUEST, 1014, "You do not have permission to delete objects of table {table}";
     /// The caller may not read objects of the table.
     find_denied(table: &str): BAD_REQUEST, 1013, "You do not have permission to find objects of table {table}";
     /// A condition that cannot be read or is not served yet.
@@ -232,6 +245,13 @@ impl Error {
     /// 503: the server has more to do than it can in time, or its database is away.
     pub fn overloaded(retry_after: u32) -> Self {
         Self { retry_after: Some(retry_after), ..Self::busy() }
+    }
+
+    /// The same, with the time after which another try makes sense.
+    #[must_use]
+    pub fn again_in(self, millis: i64) -> Self {
+        let seconds = u32::try_from(millis.max(1).saturating_add(999) / 1000).unwrap_or(u32::MAX);
+        Self { retry_after: Some(seconds), ..self }
     }
 
     /// 503: the server has been asked to stop, and stops when it has answered what it was asked.
@@ -328,8 +348,9 @@ mod tests {
 
     use super::*;
 
-    /// The wire has one code for whatever is wrong with a column in a query.
-    const SHARED: &[u32] = &[1006];
+    /// The wire has one code for whatever is wrong with a column in a query, and one for whatever
+    /// one may not do to a user.
+    const SHARED: &[u32] = &[1006, 3029];
 
     #[test]
     fn codes_are_unique_but_where_the_wire_shares_them() {

@@ -16,8 +16,9 @@ use crate::error::Result;
 use crate::ids::Random;
 use crate::live::Live;
 use crate::metrics::Metrics;
+use crate::password::Blocklist;
 use crate::secret::{SealError, Sealer};
-use crate::server::{Agenda, Background, Lease, Parts, Server};
+use crate::server::{Agenda, Background, Brakes, Lease, Parts, Server};
 use crate::web::{self, Outer};
 use crate::{cluster, jobs, router, sessions, store};
 
@@ -98,6 +99,10 @@ pub async fn build(
     public_url: &str,
     instruments: Instruments,
 ) -> Result<Server, String> {
+    let blocklist = match &config.password_blocklist {
+        Some(path) => Blocklist::with_file(path)?,
+        None => Blocklist::default(),
+    };
     let random = instruments.random;
     let sealer =
         given_key(config).unwrap_or_else(|| Sealer::of_directory(&config.data_dir, &random));
@@ -130,12 +135,14 @@ pub async fn build(
         cell,
         live: Live::new(SESSIONS),
         passwords,
+        blocklist,
         limits: config.limits.clone(),
         public_url: public_url.to_owned(),
         new_app_profile: config.new_app_profile,
         openapi: web::openapi::document(&routes).to_string().into(),
         metrics: Metrics::new(&ids),
         background: Background::default(),
+        brakes: Brakes::new(config.brakes, config.hashing.max_wait),
         agenda: Agenda::new(lease.is_shared()),
         lease,
     });

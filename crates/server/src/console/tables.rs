@@ -1,23 +1,18 @@
-//! Tables, columns and properties of users in the Console, validators, and records that a developer
-//! adds.
+//! Tables, columns and properties of users in the Console, and validators.
 //!
 //! Wire: users-api 6.4 and 6.5, data-api 1.5 and 1.6.
 
 use serde_json::{Value, json};
 
 use super::MEMBER;
-use crate::data::{self, columns};
+use crate::data::columns;
 use crate::error::{Error, Result};
-use crate::events::Event;
-use crate::password::Door;
 use crate::schema::validators::{self, Chosen, VALIDATORS};
 use crate::schema::{Column, Kind, Maker, Table, USERS, patterns, values, wish};
 use crate::server::Server;
 use crate::store::schema_work::{self, SchemaWork};
-use crate::store::users::Status;
-use crate::users::register;
 use crate::users::write::Change;
-use crate::web::shape::{any, flag, list, named, number, object, text, time, word};
+use crate::web::shape::{any, flag, list, number, object, text, time, word};
 use crate::web::{
     Access, Answer, Body, Desk, Names, Reply, Route, State, Token, delete, get, post, put,
 };
@@ -89,12 +84,6 @@ fn of_tables() -> Vec<Route> {
             delete_table,
         )
         .refuses(CHANGES),
-        post(("consoleCreate", "/data/{table}", "Adds a record"), MEMBER, create_record)
-            .takes(named("Object"))
-            .gives(named("Object"))
-            .refuses(&[
-                1007, 1009, 1155, 3011, 3012, 3013, 3033, 3038, 3039, 3040, 3045, 8023, 20041,
-            ]),
     ]
 }
 
@@ -289,21 +278,6 @@ async fn delete_column(State(server): State<Server>, desk: Desk, names: Names) -
 async fn properties(desk: Desk) -> Reply {
     let table = desk.app()?.users()?;
     Answer::json(&table.columns.iter().map(columns::shown).collect::<Vec<_>>())
-}
-
-/// Adds a record with the developer's rights; a user is made as by the data API.
-async fn create_record(
-    State(server): State<Server>,
-    desk: Desk,
-    names: Names,
-    body: Body,
-) -> Reply {
-    let (app, body) = (desk.app()?, body.object()?);
-    if names.get("table") == USERS {
-        let how = (Door::CreateObject, Status::Enabled, Event::UserCreated);
-        return register::create_for(&server, app, desk.author(), how, None, body).await;
-    }
-    data::create(&server, app, (desk.author(), None), names.get("table"), &body).await
 }
 
 async fn list_validators(_: Desk) -> Reply {

@@ -1,15 +1,13 @@
 //! Adding an object: to `Users` by the rules of accounts, to any other table by its columns.
 //!
-//! Wire: data-api 2.1, users-api 2.18. Changing an object comes with the whole data service.
-
-use std::sync::Arc;
+//! Wire: data-api 2.1, users-api 2.12, 2.13 and 2.18. Users can be changed and deleted; plain objects
+//! with the whole data service.
 
 use serde_json::{Map, Value};
 
 use super::grow;
-use crate::apps::App;
 use crate::error::{Error, Result};
-use crate::events::{self, Author, Event};
+use crate::events::{self, Event};
 use crate::password::Door;
 use crate::roles::{self, Decision, Operation};
 use crate::schema::{Table, USERS, record, values};
@@ -17,13 +15,61 @@ use crate::server::Server;
 use crate::settings::Settings;
 use crate::store::objects;
 use crate::store::users::Status;
+use crate::users;
 use crate::users::draft::new_property;
 use crate::users::register;
 use crate::users::write::Change;
 use crate::web::{Answer, Body, Caller, Names, Reply, State};
 
+/// Adds an object, or changes the user whose `objectId` the body has, and answers with it.
+pub async fn save(state: State<Server>, caller: Caller, names: Names, Body(body): Body) -> Reply {
+    let id = body.as_ref().and_then(|it| it.get("objectId")).and_then(Value::as_str);
+    match id.map(str::to_owned) {
+        Some(id) if names.get("table") == USERS => {
+            change(&state.0, &caller, USERS, &id, Body(body)).await
+        }
+        _ => create(state, caller, names, Body(body)).await,
+    }
+}
+
+/// Changes a user and answers with the user.
+pub async fn update(state: State<Server>, caller: Caller, names: Names, body: Body) -> Reply {
+    change(&state.0, &caller, names.get("table"), names.get("id"), body).await
+}
+
+async fn change(server: &Server, caller: &Caller, table: &str, id: &str, body: Body) -> Reply {
+    let body = body.object()?;
+    if table != USERS {
+        if roles::may(caller, Operation::Update, table) == Decision::Deny {
+            return Err(Error::update_denied(table));
+        }
+        users::update::only_users(table)?;
+    }
+    if !roles::may_user(caller, Operation::Update, id) {
+        return Err(Error::denied());
+    }
+    users::update::by_caller(server, caller, (Door::Update, Error::no_such_object), id, &body).await
+}
+
+/// Deletes a user and tells when.
+pub async fn delete(State(server): State<Server>, caller: Caller, names: Names) -> Reply {
+    let table = names.get("table");
+    if table != USERS {
+        if roles::may(&caller, Operation::Delete, table) == Decision::Deny {
+            return Err(Error::delete_denied(table));
+        }
+        users::update::only_users(table)?;
+    }
+    users::delete::by_caller(server, &caller, names.get("id")).await
+}
+
 /// Adds an object and answers with it.
-pub async fn save(State(server): State<Server>, caller: Caller, names: Names, body: Body) -> Reply {
+pub async fn create(
+    State(server): State<Server>,
+    caller: Caller,
+    names: Names,
+    body: Body,
+) -> Reply {
     let name = names.get("table");
     let users = name == USERS;
     if roles::may(&caller, Operation::Create, name) != Decision::Allow {
@@ -34,28 +80,28 @@ pub async fn save(State(server): State<Server>, caller: Caller, names: Names, bo
         let message = "Changing an object, and choosing its objectId, are not available yet";
         return Err(Error::bad_parameter(message));
     }
+    let change = Change { server, app: caller.app.clone(), author: caller.author() };
     if users {
         let how = (Door::CreateObject, Status::Enabled, Event::UserCreated);
-        return register::create(&server, &caller, how, None, body).await;
+        return register::create((&change, Some(&caller)), how, None, body).await;
     }
     let owner = caller.user().map(str::to_owned);
-    create(&server, &caller.app, (caller.author(), owner), name, &body).await
+    create_plain(&change, owner, name, &body).await
 }
 
 /// Adds an object of any table but `Users` and answers with it; whether it may be is decided.
-pub async fn create(
-    server: &Server,
-    app: &Arc<App>,
-    (author, owner): (Author, Option<String>),
+pub async fn create_plain(
+    change: &Change,
+    owner: Option<String>,
     name: &str,
     body: &Map<String, Value>,
 ) -> Reply {
+    let app = &change.app;
     let schema = app.schema();
     let table = schema.table(name).map(|it| &**it);
     let (known, unknown) = sort_out(&app.settings, table, body)?;
-    let id = server.random.object_id(author.at);
-    let (change, table_name) =
-        (Change { server: server.clone(), app: app.clone(), author }, name.to_owned());
+    let id = change.server.random.object_id(change.author.at);
+    let (change, table_name) = (change.clone(), name.to_owned());
     let write = app.realm.data.write(move |tx| {
         let table = grow::with_columns(tx, &change, &table_name, &unknown)?;
         let mut cells = grow::cells(&table, &known, &unknown)?;

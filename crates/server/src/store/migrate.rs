@@ -27,6 +27,7 @@ impl Part {
             Self::Sys => &[
                 include_str!("migrations/sys_0001_start.sql"),
                 include_str!("migrations/sys_0002_props.sql"),
+                include_str!("migrations/sys_0004_brake.sql"),
             ],
         }
     }

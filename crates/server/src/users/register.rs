@@ -2,19 +2,17 @@
 //!
 //! Wire: users-api 2.2 and 2.5 (`POST …/users/register`).
 
-use std::sync::Arc;
-
 use serde_json::{Map, Value};
 
-use super::draft;
+use super::draft::{self, Rules};
 use super::write::{self, Change, NewUser};
-use crate::apps::App;
 use crate::error::{Error, Result};
-use crate::events::{Author, Event};
+use crate::events::Event;
 use crate::ids::UserId;
 use crate::live::{self, Verdict};
 use crate::password::{self, Door};
 use crate::server::Server;
+use crate::sessions::brake;
 use crate::store::users::Status;
 use crate::store::{self, objects};
 use crate::web::{Answer, Body, Caller, Reply, State, text};
@@ -30,33 +28,26 @@ pub async fn register(State(server): State<Server>, caller: Caller, body: Body) 
     let door = if guest.is_some() { Door::ConvertGuest } else { Door::Register };
     let pending = caller.app.settings.registration.email_confirmation_required;
     let status = if pending { Status::Pending } else { Status::Enabled };
-    create(&server, &caller, (door, status, Event::UserRegistered), guest, body).await
+    let change = Change { server, app: caller.app.clone(), author: caller.author() };
+    create((&change, Some(&caller)), (door, status, Event::UserRegistered), guest, body).await
 }
 
-/// Makes a user of `body`, or converts the guest.
+/// Makes a user of `body`, or converts the guest. `from` is the client that asks for it; in the
+/// Console there is none.
 pub async fn create(
-    server: &Server,
-    caller: &Caller,
+    (change, from): (&Change, Option<&Caller>),
     (door, status, event): (Door, Status, Event),
     guest: Option<UserId>,
     body: Map<String, Value>,
 ) -> Reply {
-    create_for(server, &caller.app, caller.author(), (door, status, event), guest, body).await
-}
-
-/// The same for whoever the author is.
-pub async fn create_for(
-    server: &Server,
-    app: &Arc<App>,
-    author: Author,
-    (door, status, event): (Door, Status, Event),
-    guest: Option<UserId>,
-    body: Map<String, Value>,
-) -> Reply {
-    let draft = draft::draft(door, (&*app.users()?, &app.settings, app.profile), &body)?;
+    let (server, app) = (&change.server, &change.app);
+    if let Some(caller) = from {
+        brake::registration(server, caller)?;
+    }
+    let draft = draft::draft(door, (&*app.users()?, &Rules::of(change)), &body)?;
     let hash = password::hash(&server.passwords, &server.random, draft.password).await?;
     let converts = guest.is_some();
-    let id = guest.unwrap_or_else(|| UserId(server.random.object_id(author.at).into()));
+    let id = guest.unwrap_or_else(|| UserId(server.random.object_id(change.author.at).into()));
     let user = NewUser {
         id,
         cells: draft.cells,
@@ -65,8 +56,10 @@ pub async fn create_for(
         password: Some(hash),
         status,
     };
-    let change = Change { server: server.clone(), app: app.clone(), author };
+    let change = change.clone();
+    let place = from.filter(|it| !it.is_server_code()).map(|it| it.asked.source.group());
     let write = app.realm.data.write(move |tx| {
+        brake::registered(tx, user.id.as_str(), place, change.author.at)?;
         if converts {
             write::convert_guest(tx, &change, &user)?;
         } else {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use http::Method;
 use serde_json::{Value, json};
 use server::router;
+use server::sessions::brake;
 use server::settings::Profile;
 use server::web::{Access, Group, Route, Token};
 
@@ -16,14 +17,19 @@ use crate::look;
 /// somebody has thought about it.
 const ANY_KEY: &[(&str, u64, u64)] = &[
     ("info", 0, 0),
+    ("endOtherSessions", 3028, 0),
     ("login", 3003, 3003), // the body names nobody
     ("loginAsGuest", 0, 0),
     ("logout", 0, 0),
+    ("listSessions", 3028, 0), // her own
+    ("endSession", 3028, 1000),
     ("isValidToken", 0, 0),
     ("register", 3013, 3013),
     ("describeUsers", 0, 0),
     ("restorePassword", 5050, 5050),
     ("readUser", 2000, 2000),
+    ("updateUser", 3028, 3029),
+    ("deleteUser", 2000, 2000),
     ("find", 2000, 2000),
     ("list", 2000, 2000),
     ("count", 2000, 2000),
@@ -31,16 +37,19 @@ const ANY_KEY: &[(&str, u64, u64)] = &[
     ("readObject", 2000, 2000),
     ("saveObject", 2000, 2000),
     ("createObject", 2000, 2000),
+    ("updateObject", 2000, 2000),
+    ("deleteObject", 2000, 2000),
 ];
 
 /// The code of routes for server code alone, with any other key.
-const SERVER_CODE: &[(&str, u64)] = &[("setStatus", 3054)];
+const SERVER_CODE: &[(&str, u64)] =
+    &[("setStatus", 3054), ("verifyPassword", 3122), ("verifyPasswordOld", 3122)];
 
 /// Routes that anybody may call, because they show nothing or prove the caller in their own way.
 const ANYBODY: &[&str] = &["consoleLogin", "setUpForm", "setUp", "alive", "ready", "openapi"];
 
-/// What is written by being asked for, and allowed to anybody.
-const WRITES: &[&str] = &["loginAsGuest"];
+/// What is written by being asked for, and allowed to anybody, or to anybody for oneself.
+const WRITES: &[&str] = &["loginAsGuest", "endOtherSessions"];
 
 /// A path of the route, about `user`.
 fn path(route: &Route, user: &str) -> String {
@@ -77,8 +86,11 @@ fn with_body(call: Call, route: &Route) -> Call {
     }
 }
 
-/// All that is stored, so that nothing can be changed unseen.
+/// All that is stored, so that nothing can be changed unseen. That a wrong password was counted is
+/// forgotten before.
 async fn stored(server: &TestServer, app: &TestApp) -> Vec<String> {
+    let data = server.server.apps.data(&app.id);
+    data.write(|tx| brake::forgive_all(tx, "nobody@example.com")).await.unwrap();
     let mut rows = look::everything(&server.server.apps.data(&app.id)).await;
     rows.extend(look::everything(&server.server.apps.platform.data).await);
     rows.sort();

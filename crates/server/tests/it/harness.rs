@@ -46,11 +46,23 @@ pub struct Setup {
     pub clock: Clock,
 }
 
+/// Limits that no test reaches that is not about them: all of its people come from one address.
+pub fn unbraked() -> Options {
+    let far = Some(1_000_000);
+    Options {
+        registrations_per_hour: far,
+        wrong_passwords_per_place: far,
+        wrong_passwords_per_source: far,
+        wrong_passwords_per_account: far,
+        ..Options::default()
+    }
+}
+
 impl Default for Setup {
     fn default() -> Self {
         Self {
             profile: Profile::Standard,
-            options: Options::default(),
+            options: unbraked(),
             hooks: engine::Hooks::default(),
             clock: Clock::stopped_at(START),
         }
@@ -336,6 +348,13 @@ impl TestApp {
     /// Logs out.
     pub async fn log_out(&self, token: &str) -> Reply {
         self.get("/users/logout").token(token).send().await
+    }
+
+    /// Changes a user; nobody does it if the token is empty.
+    pub async fn update(&self, user: &str, token: &str, change: Value) -> Reply {
+        let call = self.call(Method::PUT, &format!("/users/{user}"));
+        let call = if token.is_empty() { call } else { call.token(token) };
+        call.body(change).send().await
     }
 
     /// Enables or disables a user, as server code.

@@ -199,8 +199,6 @@ fn property(index: usize) -> impl Strategy<Value = Property> {
         })
 }
 
-type Body = Vec<(usize, Value)>;
-
 impl Property {
     /// What the Console is sent.
     fn wish(&self) -> Value {
@@ -361,6 +359,73 @@ fn verdict(
     Ok(row)
 }
 
+/// What becomes of a row by a change: only what is sent changes, and `null` empties.
+fn changed(
+    properties: &[Property],
+    body: &Map<String, Value>,
+    row: &[(String, Value)],
+    taken: &Taken,
+) -> Result<Vec<(String, Value)>, u64> {
+    let mut after = row.to_vec();
+    for (name, value) in body {
+        let place = properties.iter().position(|it| it.name == *name).unwrap();
+        let empty = value.is_null() || value.as_str().is_some_and(|it| it.trim().is_empty());
+        if properties[place].required && empty {
+            return Err(3045);
+        }
+        after[place].1 = properties[place].stored(value)?.unwrap_or(Value::Null);
+    }
+    for (index, (name, value)) in after.iter().enumerate() {
+        let another = properties[index].unique && !value.is_null() && *value != row[index].1;
+        if another && taken.0.contains(&(name.clone(), value.to_string())) {
+            return Err(1155);
+        }
+    }
+    Ok(after)
+}
+
+/// Changes a user through one of the doors, and compares.
+async fn change(
+    (app, desk): (&TestApp, &Desk),
+    (properties, taken): (&[Property], &mut Taken),
+    (id, row): (&str, &[(String, Value)]),
+    (door, body): (usize, &Map<String, Value>),
+) -> bool {
+    let sent = Value::from(body.clone());
+    let reply = match door % 3 {
+        0 => app.call(Method::PUT, &format!("/users/{id}")).body(sent),
+        1 => app.call(Method::PUT, &format!("/data/Users/{id}")).body(sent),
+        _ => desk.to(app, Method::PUT, &format!("/data/Users/{id}")).body(sent),
+    };
+    let reply = reply.send().await;
+    let what = format!("update {} of {row:?} with {}: {properties:?}", door % 3, json!(body));
+    let expected = changed(properties, body, row, taken);
+    let (code, after) = match &expected {
+        Err(code) => (*code, row),
+        Ok(after) => (0, &after[..]),
+    };
+    assert_eq!(reply.code(), code, "{what}\n{reply:?}");
+    let read = app.get(&format!("/data/Users/{id}")).send().await.ok();
+    for (index, (name, value)) in after.iter().enumerate() {
+        assert_eq!(read[name], *value, "{name} in {what}");
+        if properties[index].unique && *value != row[index].1 {
+            taken.0.remove(&(name.clone(), row[index].1.to_string()));
+            if !value.is_null() {
+                taken.0.insert((name.clone(), value.to_string()));
+            }
+        }
+    }
+    expected.is_ok()
+}
+
+/// A random body of some of these properties.
+fn body_of(properties: &[Property], runner: &mut TestRunner) -> Map<String, Value> {
+    let count = properties.len();
+    let body = vec((0..count.max(1), value()), 0..=count).new_tree(runner).unwrap().current();
+    let named = |(index, value): (usize, Value)| Some((properties.get(index)?.name.clone(), value));
+    body.into_iter().filter_map(named).collect()
+}
+
 async fn send(door: &str, app: &TestApp, desk: &Desk, body: &Map<String, Value>) -> Reply {
     let mut body = body.clone();
     if door.starts_with("Users") {
@@ -428,12 +493,7 @@ async fn at_every_door_the_server_takes_and_stores_what_a_plain_model_says() {
         }
         let (mut users, mut things) = (Taken::default(), Taken::default());
         for _ in 0..ROWS {
-            let body = vec((0..count, value()), 0..=count).new_tree(&mut runner).unwrap().current();
-            let body: Body = body;
-            let body: Map<String, Value> = body
-                .into_iter()
-                .filter_map(|(index, value)| Some((properties.get(index)?.name.clone(), value)))
-                .collect();
+            let body = body_of(&properties, &mut runner);
             for door in DOORS {
                 let taken = if door.starts_with("Users") { &mut users } else { &mut things };
                 let expected = verdict(&properties, &body, taken);
@@ -450,15 +510,26 @@ async fn at_every_door_the_server_takes_and_stores_what_a_plain_model_says() {
                         let table = &door[..5];
                         let path = format!("/data/{table}/{}", text(&answer["objectId"]));
                         let read = app.get(&path).send().await.ok();
-                        for (name, value) in row {
-                            assert_eq!(answer[&name], value, "{name} in {what}");
-                            assert_eq!(read[&name], value, "{name} read back in {what}");
-                            let unique = properties.iter().any(|it| it.name == name && it.unique);
+                        for (name, value) in &row {
+                            assert_eq!(answer[name], *value, "{name} in {what}");
+                            assert_eq!(read[name], *value, "{name} read back in {what}");
+                            let unique = properties.iter().any(|it| it.name == *name && it.unique);
                             if unique && !value.is_null() {
-                                taken.0.insert((name, value.to_string()));
+                                taken.0.insert((name.clone(), value.to_string()));
                             }
                         }
                         taken_in += 1;
+                        if table == "Users" {
+                            let body = body_of(&properties, &mut runner);
+                            let id = text(&answer["objectId"]);
+                            let done = change(
+                                (&app, &desk),
+                                (&properties, taken),
+                                (&id, &row),
+                                (taken_in, &body),
+                            );
+                            *(if done.await { &mut taken_in } else { &mut refused }) += 1;
+                        }
                     }
                 }
             }
