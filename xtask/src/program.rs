@@ -38,7 +38,17 @@ pub fn cargo<const N: usize>(args: [&str; N]) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args(args).current_dir(root());
+    // What the outer cargo says of this program would reach the build scripts of others, who then
+    // believe that something has changed and build anew, with all that depends on them.
+    for (name, _) in std::env::vars_os().filter(|it| is_about_us(&it.0.to_string_lossy())) {
+        command.env_remove(name);
+    }
     command
+}
+
+/// Whether cargo sets this variable for the one program that it runs.
+fn is_about_us(name: &str) -> bool {
+    name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
 }
 
 /// A command as one would type it, with the variables that were set for it.
@@ -172,6 +182,16 @@ mod tests {
         assert_eq!(workspace(&folder), None, "no workspace is no root");
         std::fs::remove_dir_all(folder).unwrap();
         assert!(root().join("xtask/src/program.rs").is_file());
+    }
+
+    #[test]
+    fn a_build_is_not_told_of_the_program_that_asks_for_it() {
+        let command = cargo(["build"]);
+        let told: Vec<_> = command.get_envs().filter(|it| it.1.is_none()).map(|it| it.0).collect();
+        for name in ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME", "CARGO_PKG_VERSION"] {
+            assert!(told.contains(&name.as_ref()), "{name}");
+        }
+        assert!(!is_about_us("CARGO_HOME") && !is_about_us("CARGO_TARGET_DIR"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** an [`App`] is had by its id alone, and its `data` reaches nothing of another's.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -14,6 +14,7 @@ use crate::error::Result;
 use crate::ids::{AppId, DeveloperId};
 use crate::schema::{Schema, Table, USERS};
 use crate::secret::TokenHash;
+use crate::server::Lease;
 use crate::settings::{Profile, SESSION_AGE, Settings};
 use crate::store::apps::State;
 use crate::store::migrate::{self, Part};
@@ -22,8 +23,9 @@ use crate::store::{self, Database, keys};
 /// Where sessions live: one application, or the platform with its developers.
 #[derive(Clone)]
 pub struct Realm {
-    /// Different for every loading of every application; what is kept in memory is kept under it,
-    /// so nothing survives a reload and nothing of two applications ever meets.
+    /// Different for every application, and the same however often it is loaded: what is kept of its
+    /// sessions in memory is kept under it, so a revocation meets it whoever has loaded it, and
+    /// nothing of two applications ever meets.
     pub serial: u64,
     /// Its rows.
     pub data: Database,
@@ -121,16 +123,19 @@ pub struct Apps {
     hosts: Cache<String, (AppId, Arc<str>)>,
     /// Counts what has been forgotten. A loading that began before is not kept.
     forgotten: Mutex<u64>,
-    serials: AtomicU64,
+    serials: Mutex<HashMap<AppId, u64>>,
+    /// Whether what is in memory may be believed.
+    lease: Lease,
 }
 
 impl Apps {
     /// The applications in `cell`; `most` of them are kept in memory.
-    pub fn new(cell: Cell, most: usize) -> Self {
+    pub fn new(cell: Cell, most: usize, lease: Lease) -> Self {
         let scope = Scope { id: "".into(), place: Place::Control };
         let platform = Realm { serial: 0, data: cell.database(scope), platform: true };
         let (cache, hosts) = (Cache::new(most), Cache::new(most));
-        Self { cell, platform, cache, hosts, forgotten: Mutex::new(0), serials: AtomicU64::new(1) }
+        let (forgotten, serials) = (Mutex::new(0), Mutex::default());
+        Self { cell, platform, cache, hosts, forgotten, serials, lease }
     }
 
     /// Brings the platform's tables up to this version.
@@ -151,7 +156,7 @@ impl Apps {
             return Ok(None);
         }
         let id = AppId(id.to_ascii_uppercase().into());
-        if let Some(app) = self.cache.get(&id) {
+        if let Some(app) = self.cache.get(&id).filter(|_| self.lease.is_fresh()) {
             return Ok(Some(app));
         }
         let before = *self.forgotten();
@@ -167,7 +172,7 @@ impl Apps {
     /// The active application that a host name in its one form stands for, and the id of the API key
     /// that it stands for.
     pub async fn by_host(&self, host: &str) -> Result<Option<(Arc<App>, Arc<str>)>> {
-        let found = if let Some(found) = self.hosts.get(host) {
+        let found = if let Some(found) = self.hosts.get(host).filter(|_| self.lease.is_fresh()) {
             found
         } else {
             let before = *self.forgotten();
@@ -252,6 +257,16 @@ impl Apps {
         Ok(self.cell.drop_place(&scope).await?)
     }
 
+    /// What the sessions of an application are kept under, loaded or not.
+    pub fn serial(&self, id: &AppId) -> u64 {
+        if id.0.is_empty() {
+            return self.platform.serial;
+        }
+        let mut serials = self.serials.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = serials.len() as u64 + 1;
+        *serials.entry(id.clone()).or_insert(next)
+    }
+
     fn scope(id: &AppId) -> Scope {
         Scope { id: Arc::clone(&id.0), place: Place::App(id.place()) }
     }
@@ -280,8 +295,7 @@ impl Apps {
             Ok::<_, crate::error::Error>((settings, store::schema::load(db)?))
         });
         let (settings, schema) = read.await?;
-        let realm =
-            Realm { serial: self.serials.fetch_add(1, Ordering::Relaxed), data, platform: false };
+        let realm = Realm { serial: self.serial(&id), data, platform: false };
         Ok(Some(App {
             id,
             name: app.name,

@@ -226,6 +226,9 @@ pub const NUMBERS: &[&str] = &[
     "hash-wait-seconds",
 ];
 
+/// The longest that anything here may take, in seconds.
+const DAY: u64 = 24 * 3600;
+
 fn has_password(url: &str) -> bool {
     let user = url.split_once("://").and_then(|it| it.1.split_once('@')).map(|it| it.0);
     let spaceless: String = url.chars().filter(|it| !it.is_whitespace()).collect();
@@ -318,6 +321,18 @@ fn check(options: Options) -> Result<Config, String> {
             return Err(format!("{name} is 0. Use 1 or more"));
         }
     }
+    for (name, seconds) in [
+        ("request-seconds", options.request_seconds),
+        ("header-seconds", options.header_seconds),
+        ("body-seconds", options.body_seconds),
+        ("idle-seconds", options.idle_seconds),
+        ("drain-seconds", options.drain_seconds),
+        ("hash-wait-seconds", options.hash_wait_seconds),
+    ] {
+        if seconds.is_some_and(|it| it > DAY) {
+            return Err(format!("{name} is more than a day. Use {DAY} at most"));
+        }
+    }
     Ok(Config {
         listen: options.listen.unwrap_or_else(|| "127.0.0.1:9000".to_owned()),
         metrics_listen: options.metrics_listen,
@@ -358,6 +373,7 @@ mod tests {
     fn a_mistake_is_one_line_that_names_it() {
         for (pairs, part) in [
             (vec![("USHER_LISTN", "x")], "listn"),
+            (vec![("USHER_REQUEST_SECONDS", "9223372036854775807")], "request-seconds"),
             (vec![("USHER_BODY_BYTES", "many")], "body-bytes"),
             (vec![("USHER_CONNECTIONS", "0")], "connections"),
             (vec![("USHER_NEW_APP_PROFILE", "loose")], "loose"),
@@ -388,8 +404,9 @@ mod tests {
             named.push(name.to_owned());
         }
         named.extend(NO_FLAG.iter().map(|it| it.0.to_owned()));
-        // The file's reader lists what it knows when it meets what it does not.
-        let complaint = read_env(&[("USHER_NO_SUCH_THING", "x")]).err().unwrap();
+        // The reader of a table lists what it knows when it meets what it does not.
+        let odd = toml::Table::from_iter([("no-such-thing".to_owned(), toml::Value::Integer(1))]);
+        let complaint = odd.try_into::<Options>().err().unwrap().message().to_owned();
         let known: Vec<&str> = complaint.split('`').skip(3).step_by(2).collect();
         assert!(known.len() > 15, "{complaint}");
         assert!(NUMBERS.iter().all(|it| known.contains(it)));

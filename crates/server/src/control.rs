@@ -36,13 +36,16 @@ pub fn listen(server: &Server, config: &Config) -> Result<(), String> {
     let keep = server.clone();
     server.background.run(async move {
         loop {
-            if let Ok((stream, _)) = listener.accept().await {
-                let server = keep.clone();
-                keep.background.run(async move {
-                    // A command that went away is no matter.
-                    let _ = answer(&server, stream).await;
-                });
-            }
+            let Ok((stream, _)) = listener.accept().await else {
+                // Out of descriptors, most likely: others must end before the next can come.
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                continue;
+            };
+            let server = keep.clone();
+            keep.background.run(async move {
+                // A command that went away is no matter.
+                let _ = answer(&server, stream).await;
+            });
         }
     });
     Ok(())

@@ -284,6 +284,8 @@ impl From<engine::Error> for Error {
             }
             engine::Error::Overloaded
             | engine::Error::Deadline
+            | engine::Error::Conflict
+            | engine::Error::Locked
             | engine::Error::Unavailable(_)
             | engine::Error::OutcomeUnknown(_)
             | engine::Error::Closed => Self { cause: Some(cause.into()), ..Self::overloaded(1) },

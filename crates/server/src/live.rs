@@ -107,10 +107,11 @@ pub async fn look(
 /// share the data.
 const REREAD: i64 = 60_000;
 
-/// Whether a session last used at `last` lives at `now`. Its last use may have been half a slack
-/// later than what the database knows, so it gets that much more: it never ends too early.
+/// Whether a session last used at `last` lives at `now`. Its last use may have been nearly a slack
+/// later than what the database knows, so it gets that much more: it never ends too early. Whoever
+/// counts live sessions counts by the same rule.
 fn alive(lifetime: Lifetime, last: Millis, expires: Option<Millis>, now: Millis) -> bool {
-    let most = lifetime.idle.millis() + lifetime.slack().millis() / 2;
+    let most = lifetime.idle.millis() + lifetime.slack().millis();
     now.0 - last.0 <= most && expires.is_none_or(|it| now < it)
 }
 
@@ -278,7 +279,13 @@ impl Live {
             if let Some(other) = self.sessions.get(&key).filter(|it| !it.ended()) {
                 session.last_seen.fetch_max(other.last_seen().0, Ordering::Relaxed);
             }
-            lock(&user.sessions).push(Arc::downgrade(&session));
+            let mut sessions = lock(&user.sessions);
+            // What was read anew or thrown out is dropped now and then, when the list has doubled.
+            if sessions.len() == sessions.capacity() {
+                sessions.retain(|it| it.strong_count() > 0);
+            }
+            sessions.push(Arc::downgrade(&session));
+            drop(sessions);
             self.sessions.insert(key, Arc::clone(&session));
         }
         session
@@ -291,10 +298,10 @@ impl Live {
 
     /// Ends all sessions of a user in memory but the one with digest `kept`. Call it after the
     /// commit that revoked them, before the answer. Those that live on are read anew.
-    pub fn revoke_user(&self, realm: &Realm, user: &str, kept: Option<&TokenHash>) {
+    pub fn revoke_user(&self, serial: u64, user: &str, kept: Option<&TokenHash>) {
         let mut users = lock(&self.users[shard(user)]);
         users.revoked += 1;
-        let key = (realm.serial, Arc::from(user));
+        let key = (serial, Arc::from(user));
         let Some(state) = users.by_id.get(&key).and_then(Weak::upgrade) else { return };
         let mut sessions = lock(&state.sessions);
         sessions.retain(|it| {
@@ -303,7 +310,7 @@ impl Live {
                 return true;
             }
             session.ended.store(true, Ordering::Release);
-            self.sessions.remove(&(realm.serial, session.hash));
+            self.sessions.remove(&(serial, session.hash));
             false
         });
     }
@@ -342,7 +349,9 @@ impl Live {
 
     /// Puts back uses that could not be written.
     pub fn return_touches(&self, failed: Vec<Touch>) {
-        lock(&self.touches).extend(failed);
+        // Whoever was used again meanwhile has a touch of its own by now, and it tells more.
+        let alone = |it: &Touch| !it.session.touched.swap(true, Ordering::Relaxed);
+        lock(&self.touches).extend(failed.into_iter().filter(alone));
     }
 
     /// When the use that has waited longest to be written should have been.

@@ -140,12 +140,13 @@ impl Background {
 /// A session in memory is honoured only while a poll of the change log that *began* less than two
 /// seconds ago has succeeded. So what is revoked anywhere is refused everywhere two seconds after
 /// the commit at the latest, whatever is lost on the way.
+#[derive(Clone)]
 pub struct Lease {
     /// When the last successful poll began, on the clock that counts sleep; `None`: this process is
     /// alone with its data.
-    began: Option<AtomicI64>,
+    began: Option<Arc<AtomicI64>>,
     /// How long that poll took, in milliseconds.
-    took: AtomicI64,
+    took: Arc<AtomicI64>,
 }
 
 /// How long one poll lasts, in milliseconds.
@@ -154,12 +155,12 @@ pub const LEASE: i64 = 2000;
 impl Lease {
     /// For a process that is alone with its data: it always knows everything.
     pub fn alone() -> Self {
-        Self { began: None, took: AtomicI64::new(0) }
+        Self { began: None, took: Arc::default() }
     }
 
     /// For one of several: it knows nothing until it has polled.
     pub fn shared() -> Self {
-        Self { began: Some(AtomicI64::new(i64::MIN / 2)), took: AtomicI64::new(0) }
+        Self { began: Some(Arc::new(AtomicI64::new(i64::MIN / 2))), took: Arc::default() }
     }
 
     /// Whether what is in memory may be believed.

@@ -1,7 +1,8 @@
 //! What a developer changes in the Console, per application; it takes effect with the next request.
 //!
 //! A setting is a field: its type and [`Settings::check`] check it, its comment becomes its help
-//! text, and `Default` is its value in a new application. Field names are the wire's.
+//! text, and `Default` is its value in a new application. Field names are the wire's. A field that a
+//! newer version has written is passed over: nodes of two versions run side by side.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -37,7 +38,7 @@ impl Profile {
 
 /// The settings of one application.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct Settings {
     /// Who may register, and how.
     pub registration: Registration,
@@ -53,7 +54,7 @@ pub struct Settings {
 
 /// `GET`, `PUT …/console/userregistration`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+#[serde(default, rename_all = "camelCase")]
 pub struct Registration {
     /// Whether strangers may register, and guests and social users come to be.
     pub user_registration_enabled: bool,
@@ -63,7 +64,7 @@ pub struct Registration {
 
 /// `GET`, `POST …/console/userlogin`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+#[serde(default, rename_all = "camelCase")]
 #[expect(clippy::struct_excessive_bools, reason = "the wire's own switches")]
 pub struct Login {
     /// Whether users may log in at all.
@@ -103,7 +104,7 @@ pub enum OnLimit {
 
 /// `GET`, `PUT …/console/data/config`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+#[serde(default, rename_all = "camelCase")]
 pub struct Data {
     /// Whether a property that a table lacks becomes a column when somebody sends it.
     pub dynamic_schema: bool,

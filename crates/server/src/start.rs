@@ -20,7 +20,7 @@ use crate::password::Blocklist;
 use crate::secret::{SealError, Sealer};
 use crate::server::{Agenda, Background, Lease, Parts, Server};
 use crate::web::{self, Outer};
-use crate::{cluster, jobs, router, sessions};
+use crate::{cluster, jobs, router, sessions, store};
 
 /// How many applications and sessions are kept in memory.
 const APPS: usize = 1000;
@@ -131,7 +131,7 @@ pub async fn build(
         clock: instruments.clock,
         random,
         sealer,
-        apps: Apps::new(cell.clone(), APPS),
+        apps: Apps::new(cell.clone(), APPS, lease.clone()),
         cell,
         live: Live::new(SESSIONS),
         passwords,
@@ -145,7 +145,14 @@ pub async fn build(
         agenda: Agenda::new(lease.is_shared()),
         lease,
     });
-    server.apps.start().await.map_err(|it| format!("the database cannot be used: {it}"))?;
+    let unusable = |it: crate::error::Error| format!("the database cannot be used: {it}");
+    server.apps.start().await.map_err(unusable)?;
+    if server.lease.is_shared() {
+        // Before anything looks at the time: a clock that is wrong by hours would take what is
+        // others' for left behind.
+        let read = server.apps.platform.data.read(store::changes::now);
+        server.clock.correct_to(read.await.map_err(unusable)?);
+    }
     Ok(server)
 }
 

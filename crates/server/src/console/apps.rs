@@ -4,7 +4,9 @@
 
 use serde_json::{Map, Value, json};
 
+use super::keys;
 use crate::clock::{Millis, Seconds};
+use crate::cluster;
 use crate::error::{Error, Result};
 use crate::events::{self, Author, Event};
 use crate::ids::{AppId, DeveloperId};
@@ -14,10 +16,9 @@ use crate::secret::Token;
 use crate::server::Server;
 use crate::settings::{Profile, Settings};
 use crate::store::apps::{App, State as Stage};
-use crate::store::changes::{self, Kind};
+use crate::store::changes::Kind;
 use crate::store::domains::Domain;
 use crate::store::jobs::New;
-use crate::store::keys::Key;
 use crate::store::{self, Tx};
 use crate::web::{Answer, Body, Desk, Names, Reply, State, host, text};
 
@@ -51,10 +52,7 @@ pub async fn make(
     author: Author,
     (owner, name, profile): (&DeveloperId, &str, Profile),
 ) -> Result<Made> {
-    let name = name.trim();
-    if name.is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control) {
-        return Err(Error::bad_parameter("The name of an application has 1 to 100 characters"));
-    }
+    let name = accept_name(name)?;
     let now = server.clock.now();
     let app = App {
         id: AppId(server.random.opaque().into()),
@@ -67,7 +65,7 @@ pub async fn make(
     let mut keys = Vec::new();
     let mut stored = Vec::new();
     for device in DEVICES {
-        let (token, key) = new_key(server, &app.id, device);
+        let (token, key) = keys::fresh(server, &app.id, device);
         keys.push((device, token));
         stored.push(key);
     }
@@ -90,6 +88,16 @@ pub async fn make(
     Ok(Made { app, keys })
 }
 
+/// The name of an application as it is stored. Fails with 3038 for one that is empty or too long,
+/// or that has a control character.
+pub fn accept_name(name: &str) -> Result<&str> {
+    let name = name.trim();
+    if name.is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control) {
+        return Err(Error::bad_parameter("The name of an application has 1 to 100 characters"));
+    }
+    Ok(name)
+}
+
 /// Makes the rows of an application, and makes it active.
 async fn complete(server: &Server, author: Author, app: &App) -> Result<()> {
     let (now, profile) = (app.created, app.profile);
@@ -101,51 +109,39 @@ async fn complete(server: &Server, author: Author, app: &App) -> Result<()> {
         store::schema::create_table(tx, &random, USERS, &user_columns(), now)
     };
     server.apps.data(&app.id).write(fill).await?;
-    let (id, random) = (app.id.clone(), server.random.clone());
+    let (id, keep) = (app.id.clone(), server.clone());
     let activate = move |tx: &Tx<'_>| {
         if !store::apps::set_state(tx, &id, Stage::Creating, Stage::Active)? {
             return Err(Error::internal("it took so long that the application was removed again"));
         }
         store::jobs::withdraw(tx, CLEAR, &id.0)?;
-        changes::append(tx, &id.0, Kind::App, "", now)?;
+        cluster::tell(tx, &keep, (Kind::App, &id.0, ""), now)?;
         let change = json!({ "profile": profile.as_str() });
-        events::record(tx, &random, &author, Event::AppCreated, &id.0, &change)
+        events::record(tx, &keep.random, &author, Event::AppCreated, &id.0, &change)
     };
-    server.apps.platform.data.write(activate).await?;
-    server.apps.forget(&app.id);
-    Ok(())
-}
-
-fn new_key(server: &Server, app: &AppId, device: &str) -> (Token, Key) {
-    let id = server.random.opaque();
-    let token = Token::new(&server.random);
-    let place = format!("{}/api-keys/{id}", app.0);
-    let key = Key {
-        name: device.to_owned(),
-        device: device.to_owned(),
-        hash: token.digest(),
-        sealed: server.sealer.seal(&server.random, &place, token.reveal()),
-        id,
-    };
-    (token, key)
+    server.apps.platform.data.write(activate).await
 }
 
 /// Removes an application for good: from the moment of the first commit nobody reaches it here, and
-/// its name is free. Its rows are removed now; where other nodes may still have it in memory, by a
-/// job when none has, so that whoever asks them meets a whole application or none.
+/// its name and its domains are free. Its rows are removed now; where other nodes may still have it
+/// in memory, by a job when none has, so that whoever asks them meets a whole application or none.
 pub async fn remove(server: &Server, author: Author, id: &AppId) -> Result<()> {
     let (app, keep) = (id.clone(), server.clone());
     let hide = move |tx: &Tx<'_>| {
         if store::apps::set_state(tx, &app, Stage::Active, Stage::Deleting)? {
-            changes::append(tx, &app.0, Kind::App, "", author.at)?;
+            cluster::tell(tx, &keep, (Kind::App, &app.0, ""), author.at)?;
             events::record(tx, &keep.random, &author, Event::AppDeleted, &app.0, &json!({}))?;
+            // Another application may have them from now on, wherever the rest goes later.
+            for domain in store::domains::of_app(tx, &app)? {
+                store::domains::delete(tx, &app, &domain.id)?;
+                cluster::tell(tx, &keep, (Kind::Domain, &app.0, &domain.host), author.at)?;
+            }
             let wait = if keep.lease.is_shared() { UNSEEN } else { GRACE };
             clear_later(tx, &keep, &app, author.at + wait)?;
         }
         Ok::<_, Error>(())
     };
     server.apps.platform.data.write(hide).await?;
-    server.apps.forget(id);
     if server.lease.is_shared() { Ok(()) } else { clear(server, id).await }
 }
 
@@ -218,23 +214,18 @@ pub async fn create(State(server): State<Server>, desk: Desk, body: Body) -> Rep
 /// `PUT /{app}/console/application`.
 pub async fn rename(State(server): State<Server>, desk: Desk, body: Body) -> Reply {
     let body = body.object()?;
-    let name = text(&body, "appName").unwrap_or_default().trim().to_owned();
-    if name.is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control) {
-        return Err(Error::bad_parameter("The name of an application has 1 to 100 characters"));
-    }
-    let (id, author, random) = (desk.app()?.id.clone(), desk.author(), server.random.clone());
-    let app = id.clone();
+    let name = accept_name(text(&body, "appName").unwrap_or_default())?.to_owned();
+    let (app, author, keep) = (desk.app()?.id.clone(), desk.author(), server.clone());
     let write = move |tx: &Tx<'_>| {
         if !store::apps::rename(tx, &app, &name)? {
             return Err(Error::app_exists());
         }
-        changes::append(tx, &app.0, Kind::App, "", author.at)?;
+        cluster::tell(tx, &keep, (Kind::App, &app.0, ""), author.at)?;
         let change = json!({ "after": { "name": name } });
-        events::record(tx, &random, &author, Event::AppRenamed, &app.0, &change)?;
+        events::record(tx, &keep.random, &author, Event::AppRenamed, &app.0, &change)?;
         store::apps::by_id(tx, &app)
     };
     let renamed = server.apps.platform.data.write(write).await?;
-    server.apps.forget(&id);
     Answer::json(&renamed.as_ref().map(shown))
 }
 
@@ -247,35 +238,13 @@ pub async fn delete(State(server): State<Server>, desk: Desk) -> Reply {
 /// `GET /{app}/console/appsettings`.
 pub async fn settings(State(server): State<Server>, desk: Desk) -> Reply {
     let app = desk.app()?;
-    let keys = app.keys.iter().map(|it| shown_key(&server, &app.id, it));
+    let keys = app.keys.iter().map(|it| keys::shown(&server, &app.id, it));
     let keys = keys.collect::<Result<Vec<Value>>>()?;
     Answer::json(&json!({
         "appName": app.name,
         "profile": app.profile.as_str(),
         "apiKeys": keys,
     }))
-}
-
-/// `POST /{app}/console/apikey/{id}/regenerate`.
-pub async fn regenerate(State(server): State<Server>, desk: Desk, names: Names) -> Reply {
-    let app = desk.app()?;
-    let old = app.keys.iter().find(|it| it.id == names.get("id"));
-    let old = old.ok_or_else(|| Error::bad_parameter("There is no such API key"))?;
-    let (token, key) = new_key(&server, &app.id, &old.device);
-    let place = format!("{}/api-keys/{}", app.id.0, old.id);
-    let sealed = server.sealer.seal(&server.random, &place, token.reveal());
-    let key = Key { id: old.id.clone(), name: old.name.clone(), sealed, ..key };
-    let shown = shown_key(&server, &app.id, &key)?;
-    let (id, author, random) = (app.id.clone(), desk.author(), server.random.clone());
-    let write = move |tx: &Tx<'_>| {
-        store::keys::replace(tx, &id, &key.id, &key.hash, &key.sealed)?;
-        changes::append(tx, &id.0, Kind::App, "", author.at)?;
-        let change = json!({ "key": key.id });
-        events::record(tx, &random, &author, Event::KeyRegenerated, &id.0, &change)
-    };
-    server.apps.platform.data.write(write).await?;
-    server.apps.forget(&app.id);
-    Answer::json(&shown)
 }
 
 /// `GET /{app}/console/settings/custom-domain`.
@@ -292,18 +261,17 @@ pub async fn create_domain(State(server): State<Server>, desk: Desk, body: Body)
     let (host, key) = (host_in(&body)?, key_in(&body, app)?);
     let id = server.random.opaque();
     let domain = Domain { id, host, app: app.id.clone(), api_key_id: key };
-    let (shown, about) = (shown_domain(&domain), domain.host.clone());
-    let (author, random) = (desk.author(), server.random.clone());
+    let shown = shown_domain(&domain);
+    let (author, keep) = (desk.author(), server.clone());
     let write = move |tx: &Tx<'_>| {
         if !store::domains::insert(tx, &domain, author.at)? {
             return Err(Error::domain_taken());
         }
-        changes::append(tx, &domain.app.0, Kind::Domain, &domain.host, author.at)?;
+        cluster::tell(tx, &keep, (Kind::Domain, &domain.app.0, &domain.host), author.at)?;
         let change = json!({ "after": { "domain": domain.host, "apiKeyId": domain.api_key_id } });
-        events::record(tx, &random, &author, Event::DomainChanged, &domain.app.0, &change)
+        events::record(tx, &keep.random, &author, Event::DomainChanged, &domain.app.0, &change)
     };
     server.apps.platform.data.write(write).await?;
-    server.apps.forget_host(&about);
     Answer::json(&shown)
 }
 
@@ -319,7 +287,7 @@ pub async fn update_domain(
     let host = body.contains_key("domain").then(|| host_in(&body)).transpose()?;
     let key = body.contains_key("apiKeyId").then(|| key_in(&body, app)).transpose()?;
     let (id, wanted) = (app.id.clone(), names.get("id").to_owned());
-    let (author, random) = (desk.author(), server.random.clone());
+    let (author, keep) = (desk.author(), server.clone());
     let write = move |tx: &Tx<'_>| {
         let before = store::domains::by_id(tx, &id, &wanted)?.ok_or_else(no_such_domain)?;
         let mut after = before.clone();
@@ -329,34 +297,30 @@ pub async fn update_domain(
             return Err(Error::domain_taken());
         }
         for it in [&before, &after] {
-            changes::append(tx, &id.0, Kind::Domain, &it.host, author.at)?;
+            cluster::tell(tx, &keep, (Kind::Domain, &id.0, &it.host), author.at)?;
         }
         let change = json!({
             "before": { "domain": before.host, "apiKeyId": before.api_key_id },
             "after": { "domain": after.host, "apiKeyId": after.api_key_id },
         });
-        events::record(tx, &random, &author, Event::DomainChanged, &id.0, &change)?;
-        Ok((before, after))
+        events::record(tx, &keep.random, &author, Event::DomainChanged, &id.0, &change)?;
+        Ok(after)
     };
-    let (before, after) = server.apps.platform.data.write(write).await?;
-    server.apps.forget_host(&before.host);
-    server.apps.forget_host(&after.host);
+    let after = server.apps.platform.data.write(write).await?;
     Answer::json(&shown_domain(&after))
 }
 
 /// `DELETE /{app}/console/settings/custom-domain/{id}`. Fails with 3038.
 pub async fn delete_domain(State(server): State<Server>, desk: Desk, names: Names) -> Reply {
     let (app, id) = (desk.app()?.id.clone(), names.get("id").to_owned());
-    let (author, random) = (desk.author(), server.random.clone());
+    let (author, keep) = (desk.author(), server.clone());
     let write = move |tx: &Tx<'_>| {
         let gone = store::domains::delete(tx, &app, &id)?.ok_or_else(no_such_domain)?;
-        changes::append(tx, &app.0, Kind::Domain, &gone.host, author.at)?;
+        cluster::tell(tx, &keep, (Kind::Domain, &app.0, &gone.host), author.at)?;
         let change = json!({ "before": { "domain": gone.host, "apiKeyId": gone.api_key_id } });
-        events::record(tx, &random, &author, Event::DomainChanged, &app.0, &change)?;
-        Ok::<_, Error>(gone)
+        events::record(tx, &keep.random, &author, Event::DomainChanged, &app.0, &change)
     };
-    let gone = server.apps.platform.data.write(write).await?;
-    server.apps.forget_host(&gone.host);
+    server.apps.platform.data.write(write).await?;
     Ok(Answer::empty())
 }
 
@@ -387,16 +351,6 @@ fn shown(app: &App) -> Value {
         "profile": app.profile.as_str(),
         "type": "general",
     })
-}
-
-fn shown_key(server: &Server, app: &AppId, key: &Key) -> Result<Value> {
-    let secret = server.sealer.open(&format!("{}/api-keys/{}", app.0, key.id), &key.sealed)?;
-    Ok(json!({
-        "id": key.id,
-        "name": key.name,
-        "deviceType": key.device,
-        "apiKey": secret.reveal(),
-    }))
 }
 
 fn shown_domain(domain: &Domain) -> Value {

@@ -33,6 +33,9 @@ pub async fn prepare(
     if name.trim().is_empty() {
         return Err(Error::empty("name"));
     }
+    if name.chars().count() > 100 || name.chars().any(char::is_control) {
+        return Err(Error::bad_parameter("A name has at most 100 characters, all of them visible"));
+    }
     let (profile, rules) = (Profile::Standard, &Passwords::default());
     let (identity, list) = (canonical.as_str(), &server.blocklist);
     let measure = Measure { profile, rules, list, app: "Usher", identity, name };

@@ -4,13 +4,14 @@
 
 use serde_json::{Value, json};
 
+use crate::cluster;
 use crate::data;
 use crate::error::{Error, Result};
 use crate::events::{self, Event};
 use crate::server::Server;
 use crate::sessions;
 use crate::settings::{Settings, merge};
-use crate::store::changes::{self, Kind};
+use crate::store::changes::Kind;
 use crate::store::{self, Tx};
 use crate::web::{Answer, Body, Desk, Names, Reply, State};
 
@@ -21,7 +22,7 @@ async fn change(
     edit: impl Fn(&mut Settings) -> Result<()> + Send + 'static,
 ) -> Result<Settings> {
     let app = desk.app()?;
-    let (author, random, profile) = (desk.author(), server.random.clone(), app.profile);
+    let (author, keep, profile) = (desk.author(), server.clone(), app.profile);
     let id = app.id.clone();
     let write = move |tx: &Tx<'_>| {
         let found = store::settings::current(tx)?;
@@ -35,14 +36,12 @@ async fn change(
         if !store::settings::insert(tx, version, &settings, &author.id, author.at)? {
             return Err(Error::settings_changed());
         }
-        changes::append(tx, &id.0, Kind::App, "", author.at)?;
+        cluster::tell(tx, &keep, (Kind::App, &id.0, ""), author.at)?;
         let what = json!({ "before": before, "after": settings });
-        events::record(tx, &random, &author, Event::SettingsChanged, &id.0, &what)?;
+        events::record(tx, &keep.random, &author, Event::SettingsChanged, &id.0, &what)?;
         Ok(settings)
     };
-    let settings = app.realm.data.write(write).await?;
-    server.apps.forget(&app.id);
-    Ok(settings)
+    app.realm.data.write(write).await
 }
 
 pub async fn registration(desk: Desk) -> Reply {

@@ -51,6 +51,9 @@ pub async fn submit(
 ) -> Reply {
     let (hash, now) = (Token::from_client(names.get("secret")).digest(), asked.at);
     let parts = (form.get("email"), form.get("name"), form.get("password"));
+    let name = Some(form.get("app")).filter(|it| !it.trim().is_empty()).unwrap_or("My first app");
+    // All is checked before the link is spent: it cannot be used again.
+    apps::accept_name(name)?;
     let new = developers::prepare(&server, Door::SetUp, parts).await?;
     let author = asked.author(Actor::Operator, "");
     let (keep, by) = (server.clone(), author.clone());
@@ -61,7 +64,6 @@ pub async fn submit(
         developers::insert(tx, &keep, &by, &new)
     };
     let owner = server.apps.platform.data.write(write).await?;
-    let name = Some(form.get("app")).filter(|it| !it.trim().is_empty()).unwrap_or("My first app");
     let made = apps::make(&server, author, (&owner, name, server.new_app_profile)).await?;
     let mut rows = String::new();
     for (device, key) in &made.keys {

@@ -146,7 +146,13 @@ fn names(query: &Map<String, Value>, name: &str) -> Vec<String> {
         Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).flat_map(split).collect(),
         _ => Vec::new(),
     };
-    all.into_iter().filter(|it| !it.is_empty()).collect()
+    let mut once = Vec::new();
+    for name in all {
+        if !name.is_empty() && !once.contains(&name) {
+            once.push(name);
+        }
+    }
+    once
 }
 
 fn column(table: &Table, name: &str) -> Result<Column> {

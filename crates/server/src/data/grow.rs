@@ -34,6 +34,8 @@ pub fn with_columns(
     if let Some(table) = known.table(name).filter(|it| !lacks(it)) {
         return Ok(Arc::clone(table));
     }
+    // A reader that takes long must not make all others wait behind this.
+    tx.lock_timeout(std::time::Duration::from_secs(2))?;
     store::schema::raise_version(tx)?;
     let now = change.author.at;
     let mut schema = store::schema::load(tx)?;
@@ -42,7 +44,7 @@ pub fn with_columns(
         if !change.app.settings.data.dynamic_schema || !crate::schema::names::allowed(name) {
             return Err(Error::no_such_table(name));
         }
-        if store::schema::tables_since(tx, now - DAY)? > MOST_A_DAY {
+        if store::schema::tables_since(tx, now - DAY)? >= MOST_A_DAY {
             return Err(too_much("tables"));
         }
         store::schema::create_table(tx, random, name, &common_columns(), now)?;

@@ -98,6 +98,8 @@ pub enum Event {
     AppDeleted,
     /// An API key got a new secret.
     KeyRegenerated,
+    /// An API key was added, renamed or removed.
+    KeyChanged,
     /// A domain was mapped, changed or removed.
     DomainChanged,
     /// A developer came to be.
@@ -127,6 +129,7 @@ impl Event {
             Self::AppRenamed => "app.renamed",
             Self::AppDeleted => "app.deleted",
             Self::KeyRegenerated => "app.key-regenerated",
+            Self::KeyChanged => "app.key",
             Self::DomainChanged => "app.domain",
             Self::DeveloperCreated => "developer.created",
         }

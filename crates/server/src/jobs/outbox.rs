@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::rules;
-use super::schedule::{data_of, words};
+use super::schedule::{PANICKED, data_of};
 use crate::clock::Millis;
 use crate::error::{Error, Result};
 use crate::server::Server;
@@ -147,9 +147,9 @@ async fn deliver(parcel: Parcel, sink: &Sink) -> End {
         done = tokio::time::timeout(LONGEST, handler) => match done {
             Ok(Ok(Ok(()))) => End::Arrived,
             Ok(Ok(Err(error))) => End::Failed(error.to_string()),
-            Ok(Err(panic)) => {
+            Ok(Err(_)) => {
                 server.metrics.panics.add();
-                End::Failed(format!("panic: {}", words(&*panic)))
+                End::Failed(PANICKED.to_owned())
             }
             Err(_) => End::Failed(format!("no answer within {} s", LONGEST.as_secs())),
         },

@@ -83,9 +83,10 @@ impl Crew {
         let periodic: Vec<_> =
             self.kinds.iter().filter_map(|it| Some((it.name, it.every?))).collect();
         let now = server.clock.now();
+        let owner = self.owner.clone();
         let write = move |tx: &Tx<'_>| {
             if alone {
-                jobs::release_all(tx)?;
+                jobs::release_all(tx, &owner)?;
                 outbox::release_all(tx)?;
             }
             for (kind, every) in &periodic {
@@ -118,8 +119,7 @@ impl Crew {
             from = Arc::clone(&last.id.0);
             for app in page {
                 if let Err(error) = self.take_back(&app.id).await {
-                    let app = &app.id.0;
-                    tracing::warn!(%app, cause = %error, "an application's jobs cannot be read");
+                    self.unreadable(&app.id.0, &error);
                 }
             }
         }
@@ -132,8 +132,9 @@ impl Crew {
             Ok::<_, Error>(jobs::next(db, forever)?.or(outbox::next(db, forever)?).is_some())
         };
         if data.read(any).await? {
-            let release = |tx: &Tx<'_>| {
-                jobs::release_all(tx)?;
+            let owner = self.owner.clone();
+            let release = move |tx: &Tx<'_>| {
+                jobs::release_all(tx, &owner)?;
                 outbox::release_all(tx)
             };
             data.write(release).await?;
@@ -205,8 +206,9 @@ impl Crew {
 
     /// The same; tells when the next thing is due.
     async fn take(self: &Arc<Self>, place: &Database, count: bool) -> Result<Option<Millis>> {
-        let (server, app) = (&self.server, &place.scope().id);
+        let (server, app, mut uncounted) = (&self.server, &place.scope().id, count);
         loop {
+            let count = std::mem::take(&mut uncounted);
             let now = server.clock.now();
             let look = place.read(move |db| {
                 let tally = if count { Some(tally(db)?) } else { None };
@@ -278,9 +280,9 @@ impl Crew {
             done = handler => match done {
                 Ok(Ok(())) => End::Done(kind),
                 Ok(Err(error)) => End::Failed(error.to_string(), kind),
-                Err(panic) => {
+                Err(_) => {
                     server.metrics.panics.add();
-                    End::Failed(format!("panic: {}", words(&*panic)), kind)
+                    End::Failed(PANICKED.to_owned(), kind)
                 }
             },
             () = self.keep_lease(data, job, began) => End::Lost,
@@ -333,11 +335,19 @@ impl Crew {
             }
             End::Failed(error, kind) => {
                 let random = u64::from_le_bytes(server.random.bytes());
-                let next = rules::next_try(job.attempts, kind.tries, now, random);
-                let (id, kind, last) = (&job.id, kind.name, next.is_none());
-                tracing::warn!(job = %id, kind, attempt = job.attempts, last, cause = %error, "a job failed");
-                let failed = move |tx: &Tx<'_>| jobs::failed(tx, &keep, &error, (now, next));
-                data.write(failed).await.map(|_| ())
+                let tries = kind.tries;
+                let cause = error.clone();
+                let failed = move |tx: &Tx<'_>| {
+                    let Some(attempts) = jobs::tries(tx, &keep)? else { return Ok(None) };
+                    let next = rules::next_try(attempts, tries, now, random);
+                    jobs::failed(tx, &keep, &error, (now, next))?;
+                    Ok::<_, Error>(Some((attempts, next.is_none())))
+                };
+                if let Some((attempt, last)) = data.write(failed).await? {
+                    let (id, kind) = (&job.id, kind.name);
+                    tracing::warn!(job = %id, kind, attempt, last, %cause, "a job failed");
+                }
+                Ok(())
             }
             End::Unknown => {
                 let at = Millis(now.0 + UNKNOWN_WAITS);
@@ -372,8 +382,5 @@ pub(super) fn data_of(server: &Server, place: &Database, app: &str) -> Database 
     if *app == *place.scope().id { place.clone() } else { server.apps.data(&AppId(app.into())) }
 }
 
-/// What a panic said.
-pub(super) fn words(panic: &(dyn std::any::Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no words")
-}
+/// What stands for a panic where developers read it: its words may hold what somebody has sent.
+pub(super) const PANICKED: &str = "the work panicked; the log of the server tells where";

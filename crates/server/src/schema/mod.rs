@@ -64,9 +64,10 @@ impl Table {
         self.columns.iter().find(|it| it.name == name)
     }
 
-    /// The columns that an answer shows: all but `password`.
+    /// The columns that an answer shows: all but the password of users.
     pub fn shown(&self) -> impl Iterator<Item = &Column> {
-        self.columns.iter().filter(|it| it.name != PASSWORD)
+        let hidden = if *self.name == *USERS { PASSWORD } else { "" };
+        self.columns.iter().filter(move |it| it.name != hidden)
     }
 
     /// The column that users log in with; `None` in any table but `Users`.

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::apps::{Lifetime, Realm};
 use crate::clock::Millis;
+use crate::cluster;
 use crate::error::{Error, Result};
 use crate::events::{self, Author, Event};
 use crate::ids::Random;
@@ -13,7 +14,7 @@ use crate::live::Touch;
 use crate::secret::{Token, TokenHash};
 use crate::server::Server;
 use crate::settings::{Login, OnLimit};
-use crate::store::changes::{self, Kind};
+use crate::store::changes::Kind;
 use crate::store::sessions::Stored;
 use crate::store::users::Status;
 use crate::store::{self, Tx};
@@ -44,7 +45,6 @@ impl Via {
 #[derive(Clone)]
 pub struct Ticket {
     server: Server,
-    realm: Realm,
     lifetime: Lifetime,
     rules: Login,
     author: Author,
@@ -66,7 +66,6 @@ impl Ticket {
         }
         let ticket = Self {
             server: server.clone(),
-            realm: caller.app.realm.clone(),
             lifetime,
             rules: caller.app.settings.login.clone(),
             author,
@@ -145,7 +144,7 @@ fn make_room(tx: &Tx<'_>, ticket: &Ticket, user: &str, now: Millis) -> Result<()
             return Err(Error::already_logged_in());
         }
         if store::sessions::delete_of_user(tx, user, None)? > 0 {
-            revoked(tx, &ticket.server, &ticket.realm, user, now)?;
+            revoked(tx, &ticket.server, user, now)?;
         }
     } else if most > 0 && alive.len() >= most {
         if rules.on_limit_reached == OnLimit::Refuse {
@@ -154,31 +153,33 @@ fn make_room(tx: &Tx<'_>, ticket: &Ticket, user: &str, now: Millis) -> Result<()
         for oldest in &alive[..=alive.len() - most] {
             store::sessions::delete(tx, oldest)?;
         }
-        revoked(tx, &ticket.server, &ticket.realm, user, now)?;
+        revoked(tx, &ticket.server, user, now)?;
     }
     Ok(())
 }
 
 /// Tells everybody who holds sessions of `user` in memory that some have ended: this node before
 /// the answer, the others within their next poll.
-pub fn revoked(tx: &Tx<'_>, server: &Server, realm: &Realm, user: &str, now: Millis) -> Result<()> {
-    changes::append(tx, tx.app(), Kind::User, user, now)?;
-    let (server, realm, user) = (server.clone(), realm.clone(), user.to_owned());
-    tx.after_commit(move || server.live.revoke_user(&realm, &user, None));
-    Ok(())
+pub fn revoked(tx: &Tx<'_>, server: &Server, user: &str, now: Millis) -> Result<()> {
+    cluster::tell(tx, server, (Kind::User, tx.app(), user), now)
 }
 
 /// Ends the session of that token, if there is one.
 pub async fn close(server: &Server, realm: &Realm, token: &Token, author: Author) -> Result<()> {
     let hash = token.digest();
-    let (keep, at) = (server.clone(), realm.clone());
+    let keep = server.clone();
     realm
         .data
         .write(move |tx| {
             let Some(stored) = store::sessions::by_hash(tx, &hash)? else { return Ok(()) };
             store::sessions::delete(tx, &hash)?;
-            revoked(tx, &keep, &at, &stored.user, author.at)?;
+            revoked(tx, &keep, &stored.user, author.at)?;
             let change = json!({ "session": stored.id });
+            let mut author = author.clone();
+            if author.kind == events::Actor::Nobody {
+                // Whoever shows the token is the user, also where a token is not asked for.
+                (author.kind, author.id) = (events::Actor::User, stored.user.clone());
+            }
             events::record(tx, &keep.random, &author, Event::SessionClosed, &stored.user, &change)
         })
         .await
@@ -191,9 +192,7 @@ pub async fn close_all(server: &Server, realm: &Realm, author: Author) -> Result
         .data
         .write(move |tx| {
             let ended = store::sessions::delete_all(tx)?;
-            changes::append(tx, tx.app(), Kind::Sessions, "", author.at)?;
-            let live = keep.clone();
-            tx.after_commit(move || live.live.revoke_all());
+            cluster::tell(tx, &keep, (Kind::Sessions, tx.app(), ""), author.at)?;
             let change = json!({ "sessions": ended });
             events::record(tx, &keep.random, &author, Event::AllSessionsClosed, "", &change)
         })
@@ -238,8 +237,11 @@ pub async fn flush(server: &Server, until: Millis) {
             });
             if let Err(error) = write.await {
                 let error: Error = error;
-                tracing::warn!(cause = %error, "uses of sessions could not be written; tried again");
-                server.live.return_touches(touches);
+                // Uses of what is gone are of no use to anybody.
+                if !error.is_undefined() {
+                    tracing::warn!(cause = %error, "uses of sessions could not be written; tried again");
+                    server.live.return_touches(touches);
+                }
             }
             touches = rest;
         }

@@ -127,7 +127,11 @@ pub fn rename(tx: &Tx<'_>, id: &AppId, name: &str) -> Result<bool> {
     let sql = "update control.apps set name = ?1 where id = ?2 and not exists (
                    select 1 from control.apps b
                    where b.owner = control.apps.owner and b.name = ?1 and b.id <> ?2)";
-    Ok(tx.exec(sql, &[&name, &id.0])? == 1)
+    // Of two at the same moment the second meets the constraint.
+    match tx.exec(sql, &[&name, &id.0]) {
+        Err(engine::Error::Unique { .. }) => Ok(false),
+        renamed => Ok(renamed? == 1),
+    }
 }
 
 /// Removes the row of an application, and with it its keys, domains and memberships.

@@ -88,6 +88,13 @@ pub fn poll(db: &Db<'_>, before: Option<&str>) -> Result<Poll> {
     Ok(Poll { position, now, changes: rows.drain(..).filter_map(|it| it.2).collect() })
 }
 
+/// The database's time.
+pub fn now(db: &Db<'_>) -> Result<Millis> {
+    let sql = format!("select {now} as now", now = db.dialect().now_millis());
+    let now = db.row(&sql, &[], |row| row.get::<i64>("now"))?;
+    Ok(Millis(now.unwrap_or_default()))
+}
+
 /// Forgets changes that every node has seen long ago.
 pub fn sweep(tx: &Tx<'_>, before: Millis) -> Result<u64> {
     Ok(tx.exec("delete from sys.changes where at < ?1", &[&before])?)

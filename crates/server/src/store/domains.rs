@@ -60,7 +60,13 @@ pub fn update(tx: &Tx<'_>, domain: &Domain) -> Result<bool> {
     let sql = "update control.domains set host = ?1, api_key_id = ?2
                where app_id = ?3 and id = ?4
                  and not exists (select 1 from control.domains where host = ?1 and id <> ?4)";
-    Ok(tx.exec(sql, &[&domain.host, &domain.api_key_id, &domain.app.0, &domain.id])? == 1)
+    let args: [&dyn engine::ToValue; 4] =
+        [&domain.host, &domain.api_key_id, &domain.app.0, &domain.id];
+    // Of two at the same moment the second meets the constraint.
+    match tx.exec(sql, &args) {
+        Err(engine::Error::Unique { .. }) => Ok(false),
+        updated => Ok(updated? == 1),
+    }
 }
 
 /// Removes a domain of the application; gives what it was.

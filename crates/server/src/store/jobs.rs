@@ -135,6 +135,14 @@ pub fn done(tx: &Tx<'_>, job: &Job) -> Result<bool> {
     Ok(tx.exec(sql, &[&job.app, &job.id, &job.fence])? == 1)
 }
 
+/// How many tries of a job have come to nothing since it last got on; `None` if it has changed
+/// hands.
+pub fn tries(db: &Db<'_>, job: &Job) -> Result<Option<i64>> {
+    let sql = "select attempts from sys.jobs
+               where app_id = ?1 and id = ?2 and fence = ?3 and state = 'waiting'";
+    Ok(db.row(sql, &[&job.app, &job.id, &job.fence], |row| row.get("attempts"))?)
+}
+
 /// Notes a try that failed: the next one is at `next`, or there is none, and the job stays to be
 /// seen as failed. False if it has changed hands.
 pub fn failed(
@@ -160,9 +168,10 @@ pub fn give_back(tx: &Tx<'_>, job: &Job, run_at: Millis, why: &str) -> Result<bo
     Ok(tx.exec(sql, &[&run_at, &why, &job.app, &job.id, &job.fence])? == 1)
 }
 
-/// Takes all jobs from whoever held them. Only for a process that is alone with its data.
-pub fn release_all(tx: &Tx<'_>) -> Result<()> {
-    tx.exec("update sys.jobs set lease_until = 0 where lease_until > 0", &[])?;
+/// Takes all jobs from whoever held them but `owner`. Only for a process that is alone with its data.
+pub fn release_all(tx: &Tx<'_>, owner: &str) -> Result<()> {
+    let sql = "update sys.jobs set lease_until = 0 where lease_until > 0 and owner <> ?1";
+    tx.exec(sql, &[&owner])?;
     Ok(())
 }
 

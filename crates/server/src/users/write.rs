@@ -79,10 +79,11 @@ pub fn insert(tx: &Tx<'_>, change: &Change, user: &NewUser, event: Event) -> Res
 /// Fails with 3029 if the user is no guest any more, and with 3033.
 pub fn convert_guest(tx: &Tx<'_>, change: &Change, user: &NewUser) -> Result<()> {
     let id = user.id.as_str();
+    // In the order in which all others take these locks.
+    let table = grow::with_columns(tx, change, USERS, &user.unknown)?;
     if store::users::lock(tx, id)? != Some(Status::Guest) {
         return Err(Error::not_your_user());
     }
-    let table = grow::with_columns(tx, change, USERS, &user.unknown)?;
     claim_new(tx, user)?;
     let now = change.author.at;
     let mut cells = grow::cells(&table, &user.cells, &user.unknown)?;
@@ -98,7 +99,7 @@ pub fn convert_guest(tx: &Tx<'_>, change: &Change, user: &NewUser) -> Result<()>
         credentials::set(tx, &user.id, hash.as_str(), now)?;
     }
     store::sessions::delete_of_user(tx, id, None)?;
-    sessions::revoked(tx, &change.server, &change.app.realm, id, now)?;
+    sessions::revoked(tx, &change.server, id, now)?;
     let what = json!({
         "before": { "userStatus": Status::Guest.as_str() },
         "after": { "userStatus": user.status.as_str() },
@@ -226,7 +227,7 @@ fn set_password(
     let mut ended = 0;
     if !change.app.settings.passwords.keep_sessions {
         ended = store::sessions::delete_of_user(tx, id, kept)?;
-        sessions::revoked(tx, &change.server, &change.app.realm, id, now)?;
+        sessions::revoked(tx, &change.server, id, now)?;
     }
     let what = json!({ "sessions": ended });
     events::record(tx, &change.server.random, &change.author, Event::PasswordChanged, id, &what)
@@ -258,7 +259,7 @@ pub fn delete(tx: &Tx<'_>, change: &Change, users: &[UserId]) -> Result<usize> {
         identities::release_all(tx, user)?;
         credentials::delete(tx, user)?;
         let ended = store::sessions::delete_of_user(tx, id, None)?;
-        sessions::revoked(tx, &change.server, &change.app.realm, id, now)?;
+        sessions::revoked(tx, &change.server, id, now)?;
         objects::delete(tx, &table, id)?;
         let what = json!({ "before": { "userStatus": status.as_str() }, "sessions": ended });
         events::record(tx, &change.server.random, &change.author, Event::UserDeleted, id, &what)?;
@@ -287,7 +288,7 @@ pub fn set_status(tx: &Tx<'_>, change: &Change, user: &UserId, to: Status) -> Re
     if to == Status::Disabled {
         store::sessions::end_of_user(tx, id, now)?;
     }
-    sessions::revoked(tx, &change.server, &change.app.realm, id, now)?;
+    sessions::revoked(tx, &change.server, id, now)?;
     let what = json!({
         "before": { "userStatus": from.as_str() },
         "after": { "userStatus": to.as_str() },

@@ -86,8 +86,9 @@ impl Outer {
     fn seen(&self, request: &Request<Body>, peer: IpAddr) -> Seen {
         let number = self.count.fetch_add(1, Ordering::Relaxed);
         let headers = request.headers();
-        let forwarded: Vec<&str> =
-            headers.get_all("x-forwarded-for").iter().filter_map(|it| it.to_str().ok()).collect();
+        // A line that cannot be read ends the walk like any other hop that says nothing.
+        let lines = headers.get_all("x-forwarded-for").iter();
+        let forwarded: Vec<&str> = lines.map(|it| it.to_str().unwrap_or_default()).collect();
         let proxies = &self.server.limits.proxies;
         let source = address::source(peer, &forwarded, proxies);
         let agent = headers.get(header::USER_AGENT).and_then(|it| it.to_str().ok());

@@ -4,7 +4,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -24,13 +24,14 @@ pub(super) struct Times {
 }
 
 /// Whether a request is being answered now: then the clock of the request counts, not this one.
+/// Counts beginnings and ends, so an odd number is yes, and no request goes by unseen.
 #[derive(Clone, Default)]
-pub(super) struct Busy(Arc<AtomicBool>);
+pub(super) struct Busy(Arc<AtomicU64>);
 
 impl Busy {
     /// Says so until what it gives is dropped.
     pub fn begin(&self) -> BusyNow {
-        self.0.store(true, Ordering::Release);
+        self.0.fetch_add(1, Ordering::AcqRel);
         BusyNow(self.clone())
     }
 }
@@ -40,7 +41,7 @@ pub(super) struct BusyNow(Busy);
 
 impl Drop for BusyNow {
     fn drop(&mut self) {
-        self.0.0.store(false, Ordering::Release);
+        self.0.0.fetch_add(1, Ordering::AcqRel);
     }
 }
 
@@ -61,6 +62,8 @@ pub(super) enum End {
 pub(super) struct Timed {
     stream: TcpStream,
     busy: Busy,
+    /// What `busy` counted when something was last read.
+    counted: u64,
     times: Times,
     /// Runs while a head is awaited.
     read: Pin<Box<Sleep>>,
@@ -81,7 +84,8 @@ enum Waits {
 impl Timed {
     pub fn new(stream: TcpStream, busy: Busy, times: Times) -> Self {
         let read = Box::pin(sleep(times.idle));
-        Self { stream, busy, times, read, waits: Waits::ForFirstByte, write: None, end: End::Open }
+        let (waits, end) = (Waits::ForFirstByte, End::Open);
+        Self { stream, busy, counted: 0, times, read, waits, write: None, end }
     }
 
     /// How reading ended.
@@ -108,16 +112,21 @@ impl AsyncRead for Timed {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = out.filled().len();
-        let busy = this.busy.0.load(Ordering::Acquire);
+        let counted = this.busy.0.load(Ordering::Acquire);
         let read = Pin::new(&mut this.stream).poll_read(context, out);
         if read.is_ready() && out.filled().len() == before {
             this.end = End::Closed;
         }
-        if busy {
+        if counted != this.counted {
+            this.counted = counted;
             this.waits = Waits::Not;
+        }
+        if counted % 2 == 1 {
             return read;
         }
         if this.waits == Waits::Not {
+            // Of a head that began together with the request before nothing is seen here; its
+            // connection counts as idle, which ends it, too.
             this.set(Waits::ForFirstByte, this.times.idle);
         }
         if read.is_ready() {

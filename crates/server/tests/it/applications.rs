@@ -8,14 +8,16 @@ use engine::{Faults, Hooks};
 use server::clock::Seconds;
 use server::console::{apps, developers};
 use server::ids::AppId;
+use server::jobs::{self, Kind, Parcel, Sink, Work};
 use server::server::Server;
 use server::settings::Profile;
 use server::start;
 use server::store;
+use tokio::sync::Semaphore;
 
 use crate::database::Home;
 use crate::harness::{OWNER, Setup, TestServer, build};
-use crate::jobs::{all, kill, until, until_no_job_is_left, wake};
+use crate::jobs::{all, kill, until, until_no_job_is_left, wake, worker};
 use crate::look;
 
 /// What is left of an application: its row, its place, its rows among those of all.
@@ -204,4 +206,73 @@ async fn loading_an_application_takes_no_lock_and_writes_nothing() {
             .any(|word| it.trim_start().to_lowercase().starts_with(word) || it.contains("advisory"))
     });
     assert_eq!(writes.count(), 0, "{heard:?}");
+}
+
+#[tokio::test]
+async fn what_an_application_has_left_undone_is_found_by_the_next_server() {
+    let (home, setup) = (Home::prepared().await, Setup::default());
+    let done: Arc<Mutex<Vec<String>>> = Arc::default();
+    let gate = Arc::new(Semaphore::new(0));
+    let begin = async || {
+        let (noted, open) = (Arc::clone(&done), Arc::clone(&gate));
+        let kind = Kind::new("note", 3, move |work: Work| {
+            let (noted, open) = (Arc::clone(&noted), Arc::clone(&open));
+            async move {
+                let _ = open.acquire().await;
+                let whose = work.data.scope().id.clone();
+                noted.lock().unwrap().push(format!("{} of {whose}", work.job.payload));
+                Ok(())
+            }
+        });
+        let (noted, open) = (Arc::clone(&done), Arc::clone(&gate));
+        let sink = Sink::new("post", 3, move |parcel: Parcel| {
+            let (noted, open) = (Arc::clone(&noted), Arc::clone(&open));
+            async move {
+                let _ = open.acquire().await;
+                let whose = parcel.data.scope().id.clone();
+                noted.lock().unwrap().push(format!("{} of {whose}", parcel.delivery.payload));
+                Ok(())
+            }
+        });
+        worker(&home, &setup, vec![kind], vec![sink]).await
+    };
+    let server = begin().await;
+    let owner = developers::add(&server, OWNER.0, "Dag", OWNER.1).await.unwrap();
+    let make = |name| {
+        let author = developers::operator(&server);
+        apps::make(&server, author, (&owner, name, Profile::Standard))
+    };
+    let busy = make("Busy").await.unwrap().app.id;
+    make("Idle").await.unwrap();
+    let keep = server.clone();
+    let write = move |tx: &store::Tx<'_>| {
+        let run_at = keep.clock.now();
+        let job = store::jobs::New { kind: "note", payload: "a job", dedupe: None, run_at };
+        jobs::enqueue(tx, &keep, &job)?;
+        let letter = store::outbox::New { event: "x", sink: "post", payload: "a letter" };
+        jobs::send(tx, &keep, &letter)
+    };
+    let data = server.apps.data(&busy);
+    data.write(write).await.unwrap();
+    let held = async || {
+        let sql = "select (select count(*) from sys.jobs where app_id = ?1 and lease_until > 0)
+                        + (select count(*) from sys.outbox where app_id = ?1 and lease_until > 0)
+                   as n";
+        let read = data.read(move |db| db.row(sql, &[&db.app()], |row| row.get::<i64>("n")));
+        read.await.unwrap() == Some(2)
+    };
+    until("both are being done", held).await;
+    kill(&server).await;
+
+    gate.add_permits(2);
+    let server = begin().await;
+    if home.is_shared() {
+        setup.clock.advance(Seconds(30));
+        wake(&server);
+    }
+    until("both are done", async || done.lock().unwrap().len() == 2).await;
+    let mut done = std::mem::take(&mut *done.lock().unwrap());
+    done.sort();
+    assert_eq!(done, [format!("a job of {}", busy.0), format!("a letter of {}", busy.0)]);
+    start::stop(&server).await;
 }

@@ -62,7 +62,7 @@ async fn a_delivery_is_made_by_its_sink_whatever_the_others_do() {
     assert_eq!(waiting.load(Ordering::SeqCst), 2, "the dead one holds its own places alone");
     let all = deliveries(&server).await;
     let error = |sink: &str| all.iter().find(|it| it.sink == sink).unwrap().error.clone();
-    assert_eq!(error("wild"), "panic: the sink is broken");
+    assert_eq!(error("wild"), "the work panicked; the log of the server tells where");
     assert_eq!(error("unheard of"), "there is no way out named unheard of");
     start::stop(&server).await;
 }

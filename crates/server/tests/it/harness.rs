@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -178,6 +179,15 @@ impl TestServer {
         let address = listen_with(&server, outer).await;
         let (app, clock) = (self.app.at(address), self.clock.clone());
         Some(Self { clock, server, app, address, setup, home: None })
+    }
+
+    /// Waits until the server knows what others have changed, and so believes its memory.
+    pub async fn hears(&self) {
+        let began = Instant::now();
+        while !self.server.lease.is_fresh() {
+            assert!(began.elapsed() < Duration::from_secs(10), "the change log is not read");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// Where the data lies.

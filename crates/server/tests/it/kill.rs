@@ -121,6 +121,7 @@ async fn d_01_a_first_start_and_a_command_may_be_killed_at_any_moment() {
 #[tokio::test]
 async fn columns_are_known_at_once_when_the_application_was_loaded_anew_meanwhile() {
     let server = TestServer::compat().await;
+    server.hears().await; // what the first reading makes it forget is forgotten
     let (apps, id) = (&server.server.apps, &server.app.id.0);
     let old = apps.by_id(id).await.unwrap().unwrap();
     apps.forget(&old.id);

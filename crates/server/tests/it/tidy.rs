@@ -92,6 +92,7 @@ const CLOCK_OF_THE_DATABASE: &str = "store/changes.rs";
 const LONG: &[(&str, &str)] = &[
     ("crates/hashes/src/pool.rs", "the pool's state machine, and the half that is its tests"),
     ("crates/engine/tests/suite.rs", "one suite for both engines"),
+    ("crates/server/tests/it/jobs.rs", "one promise, run at least once, under all that can happen"),
 ];
 const MOST_LINES: usize = 700;
 
