@@ -234,4 +234,41 @@ test('u_r22 logging out ends the session, and succeeds without one', async () =>
   await app.client().Users.logout()
 })
 
+test('u_2_10 who stays logged in takes the token along to the next start, and cookies change nothing', async () => {
+  const ann = await app.register()
+  for (const cookieSessionsEnabled of [false, true]) {
+    await app.loginSettings({ cookieSessionsEnabled })
+    const first = app.client()
+    await first.Users.login(ann.email, ann.password, true)
+    const { USER_TOKEN, CURRENT_USER_ID, STAY_LOGGED_IN } = first.LocalCache.Keys
+    const kept = [USER_TOKEN, CURRENT_USER_ID, STAY_LOGGED_IN].map(key => [key, first.LocalCache.get(key)])
+    assert.equal(kept[0][1], first.getCurrentUserToken())
+
+    // The next start: another client, with what the first has left in its storage.
+    const next = app.client()
+    for (const [key] of kept) next.LocalCache.remove(key)
+    assert.equal(await next.Users.isValidLogin(), false)
+    for (const [key, value] of kept) next.LocalCache.set(key, value)
+    assert.equal(await next.Users.isValidLogin(), true)
+    assert.equal((await next.Users.getCurrentUser()).objectId, ann.objectId)
+    await next.Users.logout()
+    assert.equal(await first.Users.isValidLogin(), false)
+  }
+  await app.loginSettings({ cookieSessionsEnabled: false })
+})
+
+test('s_t1 after ten wrong passwords there are pauses, and the right one works after them', async () => {
+  const ann = await app.register()
+  const client = app.client()
+  let wrong = 0
+  for (let n = 0; n < 14; n++) {
+    const error = await client.Users.login(ann.email, aPassword()).then(() => undefined, it => it)
+    assert.ok([3003, 999].includes(error.code), `${error.code} ${error.message}`)
+    wrong += error.code === 3003
+  }
+  assert.ok(wrong >= 10 && wrong < 14, `${wrong} evaluated`)
+  await new Promise(done => setTimeout(done, 4000))
+  await client.Users.login(ann.email, ann.password)
+})
+
 everyAnswerIsSound(server)

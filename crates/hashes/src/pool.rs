@@ -166,6 +166,13 @@ impl Pool {
         answer.await.unwrap_or(Err(Error::Stopped))
     }
 
+    /// Fails with [`Error::Overloaded`] if a password would be refused now: whoever has work to do
+    /// before a check asks first.
+    pub fn room(&self, lane: Lane) -> Result<(), Error> {
+        let room = self.inner.shared.lock().queue.room(lane);
+        room.map_err(|retry_after| Error::Overloaded { retry_after })
+    }
+
     /// Checks done since the start, those without a stored hash included: a metric, and what tests
     /// count instead of timing a login.
     pub fn checks(&self) -> u64 {

@@ -71,6 +71,15 @@ impl<T: Waiting> Queue<T> {
     /// Lets `item` wait its turn. Fails with the time after which to try again if it would have to
     /// wait too long: a refusal now is worth more to the client than one in five seconds.
     pub fn push(&mut self, lane: Lane, item: T, work: u64, now: Instant) -> Result<(), Duration> {
+        self.room(lane)?;
+        let line = self.line(lane);
+        line.work += work;
+        line.entries.push_back(Entry { item, work, since: now });
+        Ok(())
+    }
+
+    /// Fails as [`Queue::push`] would now.
+    pub fn room(&mut self, lane: Lane) -> Result<(), Duration> {
         if self.wait_ahead(lane) > self.max_wait {
             // Those whose clients have hung up cost no time, so they must not keep others out.
             self.forget_the_gone();
@@ -80,9 +89,6 @@ impl<T: Waiting> Queue<T> {
                 return Err(retry_after(wait));
             }
         }
-        let line = self.line(lane);
-        line.work += work;
-        line.entries.push_back(Entry { item, work, since: now });
         Ok(())
     }
 

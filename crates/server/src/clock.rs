@@ -5,7 +5,17 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 /// Milliseconds since 1970-01-01 UTC: how the wire, the store and the code all write an instant.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    serde::Serialize,
+    serde::Deserialize,
 )]
 #[serde(transparent)]
 pub struct Millis(pub i64);

@@ -90,6 +90,22 @@ pub struct Options {
     /// A file with passwords that nobody may have, one a line, beside those that the server knows.
     #[arg(long)]
     pub password_blocklist: Option<PathBuf>,
+    /// Users and guests that may come to be from one address in an hour, a quarter of them at once,
+    /// where an application does not say; by default 120, and 20000 for profile compat.
+    #[arg(long)]
+    pub registrations_per_hour: Option<u32>,
+    /// Wrong passwords for one account from one address before each costs a pause, where an
+    /// application does not say; by default 10.
+    #[arg(long)]
+    pub wrong_passwords_per_place: Option<u32>,
+    /// Wrong passwords in 10 minutes from one address, where an application does not say; by
+    /// default 50.
+    #[arg(long)]
+    pub wrong_passwords_per_source: Option<u32>,
+    /// Wrong passwords in a row for one account before only addresses and devices may try that it
+    /// knows, where an application does not say; by default 100.
+    #[arg(long)]
+    pub wrong_passwords_per_account: Option<u32>,
 }
 
 /// Settings without a flag, because others see the command line: names, and what they mean.
@@ -145,6 +161,8 @@ pub struct Config {
     pub limits: Limits,
     /// Passwords that nobody may have.
     pub password_blocklist: Option<PathBuf>,
+    /// The limits on guessing and flooding, where an application does not say.
+    pub brakes: crate::settings::Limits,
     /// What a password hash costs.
     pub hashing: hashes::PoolOptions,
 }
@@ -224,6 +242,10 @@ pub const NUMBERS: &[&str] = &[
     "argon2-iterations",
     "hash-threads",
     "hash-wait-seconds",
+    "registrations-per-hour",
+    "wrong-passwords-per-place",
+    "wrong-passwords-per-source",
+    "wrong-passwords-per-account",
 ];
 
 /// The longest that anything here may take, in seconds.
@@ -268,6 +290,16 @@ fn over(top: Options, below: Options) -> Options {
         hash_threads: top.hash_threads.or(below.hash_threads),
         hash_wait_seconds: top.hash_wait_seconds.or(below.hash_wait_seconds),
         password_blocklist: top.password_blocklist.or(below.password_blocklist),
+        registrations_per_hour: top.registrations_per_hour.or(below.registrations_per_hour),
+        wrong_passwords_per_place: top
+            .wrong_passwords_per_place
+            .or(below.wrong_passwords_per_place),
+        wrong_passwords_per_source: top
+            .wrong_passwords_per_source
+            .or(below.wrong_passwords_per_source),
+        wrong_passwords_per_account: top
+            .wrong_passwords_per_account
+            .or(below.wrong_passwords_per_account),
     }
 }
 
@@ -316,6 +348,10 @@ fn check(options: Options) -> Result<Config, String> {
         ("request-seconds", options.request_seconds == Some(0)),
         ("connections", options.connections == Some(0)),
         ("hash-threads", threads == 0),
+        ("registrations-per-hour", options.registrations_per_hour == Some(0)),
+        ("wrong-passwords-per-place", options.wrong_passwords_per_place == Some(0)),
+        ("wrong-passwords-per-source", options.wrong_passwords_per_source == Some(0)),
+        ("wrong-passwords-per-account", options.wrong_passwords_per_account == Some(0)),
     ] {
         if none {
             return Err(format!("{name} is 0. Use 1 or more"));
@@ -355,6 +391,12 @@ fn check(options: Options) -> Result<Config, String> {
             body_pace: 1024,
             drain_seconds: options.drain_seconds.unwrap_or(10),
             proxies,
+        },
+        brakes: crate::settings::Limits {
+            place: options.wrong_passwords_per_place,
+            source: options.wrong_passwords_per_source,
+            account: options.wrong_passwords_per_account,
+            registrations: options.registrations_per_hour,
         },
         hashing: hashes::PoolOptions { threads, params, max_wait },
     })

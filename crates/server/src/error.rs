@@ -118,6 +118,8 @@ refusals! {
     no_console_session: UNAUTHORIZED, 9007, "The Console session is missing or has ended. Log in again";
     /// A Console call about an application that the developer has no part in, or that is not there.
     not_your_app: BAD_REQUEST, 2001, "There is no such application, or it is not yours";
+    /// A change with a session cookie alone, from a page that the application does not list.
+    cookie_alone: FORBIDDEN, 20017, "A session cookie alone is not enough here. Send the user-token header, or add the page's origin to the application's list";
     /// Too many requests.
     too_many_requests: TOO_MANY_REQUESTS, 999, "Too many requests. Wait a little and try again";
     /// A path that no route has.
@@ -228,6 +230,13 @@ impl Error {
     /// 503: the server has more to do than it can in time, or its database is away.
     pub fn overloaded(retry_after: u32) -> Self {
         Self { retry_after: Some(retry_after), ..Self::busy() }
+    }
+
+    /// The same, with the time after which another try makes sense.
+    #[must_use]
+    pub fn again_in(self, millis: i64) -> Self {
+        let seconds = u32::try_from(millis.max(1).saturating_add(999) / 1000).unwrap_or(u32::MAX);
+        Self { retry_after: Some(seconds), ..self }
     }
 
     /// 503: the server has been asked to stop, and stops when it has answered what it was asked.

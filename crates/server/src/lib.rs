@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod apps;
+pub mod buckets;
 pub mod clock;
 pub mod cluster;
 pub mod config;

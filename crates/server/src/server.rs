@@ -2,16 +2,21 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use engine::Cell;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::address::Group;
 use crate::apps::Apps;
+use crate::buckets::{Buckets, Rate, Say};
 use crate::clock::{Clock, Millis, boot_millis};
 use crate::config::Limits;
 use crate::ids::Random;
@@ -19,6 +24,7 @@ use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::password::Blocklist;
 use crate::secret::Sealer;
+use crate::settings::Limits as Set;
 
 /// The running server. Cheap to clone: every part is shared.
 #[derive(Clone)]
@@ -56,6 +62,8 @@ pub struct Parts {
     pub background: Background,
     /// Where jobs and deliveries wait.
     pub agenda: Agenda,
+    /// Attempts from each source, and those that are being evaluated.
+    pub brakes: Brakes,
     /// How far this node knows of what others have changed.
     pub lease: Lease,
 }
@@ -191,6 +199,140 @@ impl Lease {
     /// Milliseconds since the last successful poll began; 0 for a process that is alone.
     pub fn age(&self) -> i64 {
         self.began.as_ref().map_or(0, |it| boot_millis() - it.load(Ordering::Acquire))
+    }
+}
+
+/// What is counted by source alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum What {
+    /// Passwords that were wrong.
+    Guess,
+    /// Registrations and guests.
+    Registration,
+}
+
+/// An application (the platform: empty), what is counted there, and of which source.
+pub type SourceKey = (Arc<str>, What, Group);
+
+/// How many sources are counted at once.
+const SOURCES: usize = 100_000;
+
+/// Attempts from each source, on this node, and the accounts whose passwords are being evaluated.
+/// What is counted by account is in the database.
+pub struct Brakes {
+    /// The limits that the operator has set.
+    pub set: Set,
+    /// How long an attempt waits for those before it.
+    pub patience: Duration,
+    sources: Mutex<Buckets<SourceKey>>,
+    in_flight: Mutex<Flights>,
+    bell: Notify,
+}
+
+/// An application (the platform: empty), and an identity as it is counted there.
+pub type AccountKey = (Arc<str>, String);
+
+/// How many passwords of each account are being evaluated.
+#[derive(Default)]
+struct Flights {
+    /// All of them, and those that are not counted in the database yet: one at most.
+    by_account: HashMap<AccountKey, (u32, u32)>,
+    /// Counts the attempts on all accounts; see [`Brakes::enter_uncounted`].
+    entered: HashMap<u64, u64>,
+}
+
+impl Flights {
+    /// Accounts share one of these; then one of them counts what it need not.
+    fn entered(&mut self, account: &AccountKey) -> &mut u64 {
+        let mut hasher = DefaultHasher::new();
+        account.hash(&mut hasher);
+        self.entered.entry(hasher.finish() % 4096).or_default()
+    }
+}
+
+impl Brakes {
+    /// Nothing has been counted.
+    pub fn new(set: Set, patience: Duration) -> Self {
+        let sources = Mutex::new(Buckets::new(SOURCES));
+        Self { set, patience, sources, in_flight: Mutex::default(), bell: Notify::new() }
+    }
+
+    /// Counts an attempt of a source; [`Brakes::settle`] follows.
+    pub fn take(&self, key: &SourceKey, rate: Rate, now: Millis) -> Say {
+        lock(&self.sources).take(key, rate, now)
+    }
+
+    /// Ends an attempt of a source, and gives it back if it was right.
+    pub fn settle(&self, key: &SourceKey, rate: Rate, was_right: bool) {
+        lock(&self.sources).settle(key, rate, was_right);
+    }
+
+    /// Whether attempts of a source are being evaluated.
+    pub fn is_source_busy(&self, key: &SourceKey) -> bool {
+        lock(&self.sources).is_busy(key)
+    }
+
+    /// How many sources are known.
+    pub fn sources(&self) -> usize {
+        lock(&self.sources).len()
+    }
+
+    /// To be taken before the counts of an account are read, for [`Brakes::enter_uncounted`].
+    pub fn mark(&self, account: &AccountKey) -> u64 {
+        *lock(&self.in_flight).entered(account)
+    }
+
+    /// Notes that a password of an account is being evaluated, and tells how many are that the
+    /// database does not count yet.
+    pub fn enter(&self, account: &AccountKey) -> u32 {
+        let mut in_flight = lock(&self.in_flight);
+        *in_flight.entered(account) += 1;
+        let flying = in_flight.by_account.entry(account.clone()).or_default();
+        flying.0 += 1;
+        flying.1
+    }
+
+    /// Notes the same of one that the database need not count before it proves wrong; false if it
+    /// must, because there has been another since `mark`.
+    pub fn enter_uncounted(&self, account: &AccountKey, mark: u64) -> bool {
+        let mut in_flight = lock(&self.in_flight);
+        let entered = in_flight.entered(account);
+        if *entered != mark {
+            return false;
+        }
+        *entered += 1;
+        let alone = !in_flight.by_account.contains_key(account);
+        if alone {
+            in_flight.by_account.insert(account.clone(), (1, 1));
+        }
+        alone
+    }
+
+    /// Notes that one is not any more.
+    pub fn leave(&self, account: &AccountKey, was_counted: bool) {
+        let mut in_flight = lock(&self.in_flight);
+        if let Some(flying) = in_flight.by_account.get_mut(account) {
+            flying.0 -= 1;
+            flying.1 -= u32::from(!was_counted);
+            if flying.0 == 0 {
+                in_flight.by_account.remove(account);
+            }
+        }
+        drop(in_flight);
+        self.bell.notify_waiters();
+    }
+
+    /// Whether passwords of an account are being evaluated on this node.
+    pub fn is_busy(&self, account: &AccountKey) -> bool {
+        lock(&self.in_flight).by_account.contains_key(account)
+    }
+
+    /// Waits until an attempt has ended that may make room for others; false if it is `due` first.
+    pub async fn changed(&self, due: Instant) -> bool {
+        // An attempt that has ended between the refusal and here rings no more.
+        let soon = due.min(Instant::now() + Duration::from_millis(100));
+        let _ = tokio::time::timeout_at(soon, self.bell.notified()).await;
+        Instant::now() < due
     }
 }
 

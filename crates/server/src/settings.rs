@@ -4,10 +4,13 @@
 //! text, and `Default` is its value in a new application. Field names are the wire's. A field that a
 //! newer version has written is passed over: nodes of two versions run side by side.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::buckets::Rate;
 use crate::clock::Seconds;
 use crate::error::{Error, Result};
 
@@ -60,6 +63,9 @@ pub struct Registration {
     pub user_registration_enabled: bool,
     /// Whether a new user must follow a mailed link before the first login.
     pub email_confirmation_required: bool,
+    /// How many users and guests may come to be from one address in an hour, a quarter of them at
+    /// once. Absent: 120, in profile compat 20000, or what the operator has set.
+    pub registrations_per_hour: Option<u32>,
 }
 
 /// `GET`, `POST …/console/userlogin`.
@@ -73,6 +79,9 @@ pub struct Login {
     pub enable_multiple_logins: bool,
     /// How many sessions at once where several are allowed. 0: any number.
     pub max_concurrent_logins: u32,
+    /// The same for users with a role, by the role's name, in place of `maxConcurrentLogins`; of
+    /// several the most generous counts. Today there are `AuthenticatedUser` and `GuestUser`.
+    pub max_concurrent_logins_by_role: BTreeMap<String, u32>,
     /// What happens at the limit: the new login is refused, or the oldest session ends.
     pub on_limit_reached: OnLimit,
     /// Where one session is allowed: whether the last arriving login is turned away. Otherwise it
@@ -88,8 +97,83 @@ pub struct Login {
     pub session_timeout_enabled: bool,
     /// How many seconds a session lives without a request, 1 to 2592000.
     pub session_timeout: Option<Seconds>,
-    /// Whether a login also sets a session cookie.
+    /// Whether a login also sets a session cookie. What changes something with it alone must come
+    /// from a page whose origin is listed by name, or is the server's own.
     pub cookie_sessions_enabled: bool,
+    /// How many wrong passwords for one account from one address go without a pause; each one more
+    /// doubles it, from a second to 15 minutes. Absent: 10, or what the operator has set.
+    pub wrong_passwords_per_place: Option<u32>,
+    /// How many wrong passwords in 10 minutes from one address, over all accounts. Absent: 50, or
+    /// what the operator has set.
+    pub wrong_passwords_per_source: Option<u32>,
+    /// How many wrong passwords in a row for one account, from everywhere. Then only addresses and
+    /// devices may try that the account has been used from before. Absent: 100, or what the operator
+    /// has set.
+    pub wrong_passwords_per_account: Option<u32>,
+}
+
+/// The limits on guessing and flooding (security section 4): what is counted, by what key, and how
+/// many. An application may set each, else the operator may; never to "none".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Wrong passwords, by account and source; beyond them one after each growing pause.
+    Place,
+    /// Wrong passwords in 10 minutes, by source, over all accounts.
+    Source,
+    /// Wrong passwords in a row, by account, over all sources; beyond them only those go on from
+    /// which the account has been used before.
+    Account,
+    /// Registrations and guests in an hour, by source; a quarter of them at once.
+    Registrations,
+}
+
+/// One for each [`Limit`], where somebody has set it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// [`Limit::Place`].
+    pub place: Option<u32>,
+    /// [`Limit::Source`].
+    pub source: Option<u32>,
+    /// [`Limit::Account`].
+    pub account: Option<u32>,
+    /// [`Limit::Registrations`].
+    pub registrations: Option<u32>,
+}
+
+/// The most that any of them may be set to.
+pub const MOST: u32 = 10_000_000;
+
+impl Limit {
+    /// The table: the limit, and its values in profile `standard` and `compat`.
+    pub const DEFAULTS: [(Self, u32, u32); 4] = [
+        (Self::Place, 10, 10),
+        (Self::Source, 50, 50),
+        (Self::Account, 100, 100),
+        // Suites for the original register thousands of users from one address (C-9).
+        (Self::Registrations, 120, 20_000),
+    ];
+
+    /// What holds: what the application says, or else the operator, or else the table.
+    pub fn value(self, operator: &Limits, settings: &Settings, profile: Profile) -> u32 {
+        let (login, registration) = (&settings.login, &settings.registration);
+        let (own, operators) = match self {
+            Self::Place => (login.wrong_passwords_per_place, operator.place),
+            Self::Source => (login.wrong_passwords_per_source, operator.source),
+            Self::Account => (login.wrong_passwords_per_account, operator.account),
+            Self::Registrations => (registration.registrations_per_hour, operator.registrations),
+        };
+        let row = Self::DEFAULTS.iter().find(|it| it.0 == self);
+        let usual = row.map_or(1, |it| if profile == Profile::Compat { it.2 } else { it.1 });
+        own.or(operators).unwrap_or(usual).clamp(1, MOST)
+    }
+
+    /// How fast one of those limits fills up that are about sources.
+    pub fn rate(self, many: u32) -> Rate {
+        match self {
+            Self::Registrations => Rate::new(many / 4, many, Seconds(3600)),
+            _ => Rate::new(many, many, Seconds(600)),
+        }
+    }
 }
 
 /// What happens to a login beyond `maxConcurrentLogins`.
@@ -159,7 +243,11 @@ impl Default for Settings {
 
 impl Default for Registration {
     fn default() -> Self {
-        Self { user_registration_enabled: true, email_confirmation_required: false }
+        Self {
+            user_registration_enabled: true,
+            email_confirmation_required: false,
+            registrations_per_hour: None,
+        }
     }
 }
 
@@ -169,6 +257,7 @@ impl Default for Login {
             login_enabled: true,
             enable_multiple_logins: false,
             max_concurrent_logins: 0,
+            max_concurrent_logins_by_role: BTreeMap::new(),
             on_limit_reached: OnLimit::Refuse,
             logout_last_user: false,
             failed_logins_lock: 0,
@@ -176,6 +265,9 @@ impl Default for Login {
             session_timeout_enabled: false,
             session_timeout: None,
             cookie_sessions_enabled: false,
+            wrong_passwords_per_place: None,
+            wrong_passwords_per_source: None,
+            wrong_passwords_per_account: None,
         }
     }
 }
@@ -192,6 +284,15 @@ pub const SESSION_TIMEOUT: Seconds = Seconds(3600);
 pub const LONGEST_TIMEOUT: Seconds = Seconds(2_592_000);
 /// How old a session may become however much it is used (ASVS 5.0, 7.3.2); `compat` has no limit.
 pub const SESSION_AGE: Seconds = Seconds(30 * 24 * 3600);
+
+impl Login {
+    /// How many sessions at once a user with these roles may have; 0: any number.
+    pub fn most_logins(&self, roles: &[&str]) -> u32 {
+        let own = roles.iter().filter_map(|it| self.max_concurrent_logins_by_role.get(*it));
+        let own = own.copied().max_by_key(|it| if *it == 0 { u32::MAX } else { *it });
+        own.unwrap_or(self.max_concurrent_logins)
+    }
+}
 
 impl Settings {
     /// The settings of a new application of that profile.
@@ -219,9 +320,10 @@ impl Settings {
                 "sessionTimeoutEnabled needs sessionTimeout, a number of seconds",
             ));
         }
-        if login.cookie_sessions_enabled {
+        let by_role = &login.max_concurrent_logins_by_role;
+        if by_role.len() > 1000 || by_role.keys().any(|it| it.trim().is_empty()) {
             return Err(Error::bad_parameter(
-                "cookieSessionsEnabled cannot be switched on in this version",
+                "maxConcurrentLoginsByRole must have the names of roles, 1000 at most, and numbers",
             ));
         }
         let passwords = &self.passwords;
@@ -232,6 +334,17 @@ impl Settings {
             return Err(Error::bad_parameter(
                 "recentLogin must be a number of seconds from 1 to 2592000",
             ));
+        }
+        for (name, value) in [
+            ("registrationsPerHour", self.registration.registrations_per_hour),
+            ("wrongPasswordsPerPlace", login.wrong_passwords_per_place),
+            ("wrongPasswordsPerSource", login.wrong_passwords_per_source),
+            ("wrongPasswordsPerAccount", login.wrong_passwords_per_account),
+        ] {
+            if value.is_some_and(|it| it == 0 || it > MOST) {
+                let message = format!("{name} must be a number from 1 to {MOST}, or absent");
+                return Err(Error::bad_parameter(message));
+            }
         }
         let origin = |it: &String| it == "*" || (it.contains("://") && !it.ends_with('/'));
         match self.origins.iter().find(|it| !origin(it)) {

@@ -18,7 +18,7 @@ use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::password::Blocklist;
 use crate::secret::{SealError, Sealer};
-use crate::server::{Agenda, Background, Lease, Parts, Server};
+use crate::server::{Agenda, Background, Brakes, Lease, Parts, Server};
 use crate::web::{self, Outer};
 use crate::{cluster, jobs, router, sessions, store};
 
@@ -142,6 +142,7 @@ pub async fn build(
         openapi: web::openapi::document(&routes).to_string().into(),
         metrics: Metrics::new(&ids),
         background: Background::default(),
+        brakes: Brakes::new(config.brakes, config.hashing.max_wait),
         agenda: Agenda::new(lease.is_shared()),
         lease,
     });

@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 use crate::error::{Error, Result};
 use crate::events::{self, Actor, Author, Event};
 use crate::ids::DeveloperId;
-use crate::password::{self, Door, Measure};
+use crate::password::{self, Measure};
 use crate::schema::identity;
 use crate::server::Server;
 use crate::sessions;
+use crate::sessions::brake::{self, Door};
 use crate::settings::{Passwords, Profile};
 use crate::store::{self, Tx, developers::Developer};
 use crate::web::{Answer, Asked, Body, Desk, Reply, State, text};
@@ -25,7 +26,7 @@ pub struct NewDeveloper {
 /// Checks and hashes what a new developer needs. Fails with 3040, 3045, 3011 or 8023.
 pub async fn prepare(
     server: &Server,
-    door: Door,
+    door: password::Door,
     (email, name, secret): (&str, &str, &str),
 ) -> Result<NewDeveloper> {
     let canonical = identity::canonical(email).ok().filter(|it| identity::is_address(it.as_str()));
@@ -70,7 +71,7 @@ pub fn insert(
 
 /// `usher developer add`.
 pub async fn add(server: &Server, email: &str, name: &str, secret: &str) -> Result<DeveloperId> {
-    let new = prepare(server, Door::DeveloperCommand, (email, name, secret)).await?;
+    let new = prepare(server, password::Door::DeveloperCommand, (email, name, secret)).await?;
     let author = operator(server);
     let keep = server.clone();
     server.apps.platform.data.write(move |tx| insert(tx, &keep, &author, &new)).await
@@ -94,25 +95,31 @@ pub async fn login(State(server): State<Server>, asked: Asked, body: Body) -> Re
     let secret = text(&body, "password").unwrap_or_default();
     let canonical = identity::canonical(email).map(|it| it.as_str().to_owned());
     let canonical = canonical.unwrap_or_default();
-    let found =
-        server.apps.platform.data.read(move |db| store::developers::by_email(db, &canonical));
-    let found = found.await?;
-    // As for users: a stranger costs a hash, too.
-    let hash = found.as_ref().map(|it| hashes::PasswordHash::parse(&it.1)).transpose()?;
-    let typed = hashes::Password::new(secret);
-    let verdict = server.passwords.check(hashes::Lane::Interactive, typed, hash).await?;
-    let (Some((developer, old)), hashes::Verdict::Match { .. }) = (found, verdict) else {
-        return Err(Error::wrong_console_login());
-    };
-    if let Some(new) = password::renewed(&server.passwords, &server.random, secret, verdict).await {
-        let id = developer.id.clone();
+    let canonical = if canonical.is_empty() { email.trim().to_owned() } else { canonical };
+    let door = Door::console(&server, &asked);
+    let passed = brake::check(&server, &door, (&canonical, by_email), secret).await?;
+    let passed = passed.ok_or_else(Error::wrong_console_login)?;
+    let wanted = passed.user.clone();
+    let developer = server.apps.platform.data.read(move |db| store::developers::by_id(db, &wanted));
+    let developer = developer.await?.ok_or_else(Error::wrong_console_login)?;
+    let renewed =
+        password::renewed(&server.passwords, &server.random, secret, passed.verdict).await;
+    if let Some(new) = renewed {
+        let (id, old) = (developer.id.clone(), passed.hash.clone());
         let renew = move |tx: &Tx<'_>| store::developers::renew(tx, &id, &old, new.as_str());
         server.apps.platform.data.write(renew).await?;
     }
-    let token = sessions::open_console(&server, &asked, &developer.id.0).await?;
+    let token =
+        sessions::open_console(&server, &asked, &developer.id.0, passed.mark.clone()).await?;
+    passed.finish();
     let value = HeaderValue::from_str(token.reveal()).map_err(Error::internal)?;
     let answer = Answer::json(&shown(&developer))?;
     Ok(answer.with_header(HeaderName::from_static("auth-key"), value))
+}
+
+fn by_email(db: &store::Db<'_>, email: &str) -> Result<Option<(String, Option<String>)>> {
+    let found = store::developers::by_email(db, email)?;
+    Ok(found.map(|(developer, hash)| (developer.id.0.to_string(), Some(hash))))
 }
 
 /// `GET /console/home/myaccount`: the client goes on with the `authKey` in it.

@@ -4,23 +4,33 @@ pub mod apps;
 pub mod developers;
 mod keys;
 mod records;
+mod sessions;
 mod settings;
 pub mod setup;
 
 use serde_json::Value;
 
 use crate::jobs::Kind;
+use crate::login::SESSION;
 use crate::settings::{Data, Login, Passwords, Profile, Registration};
-use crate::web::shape::{flag, list, named, number, object, of, text, time, word};
+use crate::web::shape::{any, flag, list, named, number, object, of, text, time, word};
 use crate::web::{Access, Route, Token, delete, get, post, put};
 use crate::{data, users};
 
 /// What this feature answers to.
 pub fn routes() -> Vec<Route> {
-    [of_developers(), of_applications(), of_keys(), of_domains(), of_settings(), of_records()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        of_developers(),
+        of_applications(),
+        of_keys(),
+        of_domains(),
+        of_settings(),
+        of_records(),
+        of_sessions(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 const ALL: (Access, Token) = (Access::Anybody, Token::Ignored);
@@ -50,7 +60,7 @@ fn of_developers() -> Vec<Route> {
         )
         .takes(proof)
         .gives(object(&developer))
-        .refuses(&[9005]),
+        .refuses(&[999, 9005]),
         get(
             ("consoleAccount", "/console/home/myaccount", "Tells who is logged in"),
             DEVELOPER,
@@ -306,6 +316,49 @@ fn of_records() -> Vec<Route> {
         )
         .takes(list(&one))
         .gives(flag())
+        .refuses(&[3038]),
+    ]
+}
+
+fn of_sessions() -> Vec<Route> {
+    let session = object(&SESSION.map(|it| (it.0, it.1(), it.2)));
+    let cursor = ("cursor", any(), "Where the next page begins; null: there is none");
+    let paged = |of: &Value| object(&[("data", list(of), "The page"), cursor.clone()]);
+    vec![
+        get(
+            ("sessionUsers", "/user/sessions/users", "Finds users by identity or id"),
+            MEMBER,
+            sessions::users,
+        )
+        .reads(sessions::USERS_QUERY)
+        .gives(list(&named("User")))
+        .refuses(&[1004, 1005, 1006, 1025]),
+        get(
+            (
+                "usersWithSessions",
+                "/user/sessions/users-with-sessions",
+                "Lists users with live sessions, and how many each has",
+            ),
+            MEMBER,
+            sessions::users_with_sessions,
+        )
+        .reads(sessions::PAGE)
+        .gives(paged(&any()))
+        .refuses(&[1005, 1025]),
+        get(
+            ("sessionsOfUser", "/user/sessions/{id}", "Lists the live sessions of a user"),
+            MEMBER,
+            sessions::of_user,
+        )
+        .reads(sessions::PAGE)
+        .gives(paged(&session))
+        .refuses(&[1005, 1025]),
+        put(
+            ("logoutUsers", "/user/sessions/logout", "Ends all sessions of users"),
+            MEMBER,
+            sessions::log_out,
+        )
+        .takes(any())
         .refuses(&[3038]),
     ]
 }

@@ -82,7 +82,7 @@ pub async fn create(
     if users {
         let how = (Door::CreateObject, Status::Enabled, Event::UserCreated);
         let change = Change { server, app: caller.app.clone(), author: caller.author() };
-        return register::create(&change, how, None, body).await;
+        return register::create((&change, Some(&caller)), how, None, body).await;
     }
     create_plain(&server, &caller, name, &body).await
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{Mark, Work};
 use crate::apps::Lifetime;
+use crate::buckets::{ACCOUNT_MEMORY, AT_HOME, PLACE_MEMORY};
 use crate::clock::{Millis, Seconds};
 use crate::error::{Error, Result};
 use crate::ids::AppId;
@@ -23,8 +24,6 @@ const CHUNK: u32 = 1000;
 const MARGIN: Seconds = Seconds(3600);
 /// How long it is known of a session that it ended because the account was disabled.
 const ENDED: Seconds = Seconds(30 * 24 * 3600);
-/// How long wrong passwords count that have locked nobody.
-const FAILURES: Seconds = Seconds(7 * 24 * 3600);
 /// How long jobs and deliveries that were given up are shown.
 const GIVEN_UP: Seconds = Seconds(30 * 24 * 3600);
 /// How long the change log reaches back. A node that slept longer forgets everything.
@@ -91,8 +90,10 @@ async fn rows(server: &Server, data: &Database, lifetime: Lifetime) -> Result<()
     let now = server.clock.now();
     dead_sessions(server, data, lifetime, now).await?;
     let data = data.with_deadline(LONG);
-    let sweeps: [fn(&store::Tx<'_>, Millis) -> Result<u64>; 3] = [
-        |tx, now| store::failures::sweep(tx, now - FAILURES, now, CHUNK),
+    let sweeps: [fn(&store::Tx<'_>, Millis) -> Result<u64>; 5] = [
+        |tx, now| store::attempts::sweep(tx, now - PLACE_MEMORY, CHUNK),
+        |tx, now| store::attempts::sweep_places(tx, now - AT_HOME, CHUNK),
+        |tx, now| store::failures::sweep(tx, now - ACCOUNT_MEMORY, now, CHUNK),
         |tx, now| store::jobs::sweep(tx, now - GIVEN_UP, CHUNK),
         |tx, now| store::outbox::sweep(tx, now - GIVEN_UP, CHUNK),
     ];

@@ -10,13 +10,14 @@ use crate::sessions::{self, Ticket, Via};
 use crate::store::objects;
 use crate::store::users::Status;
 use crate::users::write::{self, Change, NewUser};
-use crate::web::{Answer, Caller, Reply, State};
+use crate::web::{Caller, Reply, State};
 
 /// Makes a guest. Fails with 3009 when registration is off.
 pub async fn login(State(server): State<Server>, caller: Caller) -> Reply {
     if !caller.app.settings.registration.user_registration_enabled {
         return Err(Error::registration_off());
     }
+    sessions::brake::registration(&server, &caller)?;
     let id = UserId(server.random.object_id(caller.asked.at).into());
     let (ticket, token) = Ticket::new(&server, &caller, id.as_str(), Via::Guest);
     let user = NewUser {
@@ -37,7 +38,6 @@ pub async fn login(State(server): State<Server>, caller: Caller) -> Reply {
         objects::write_one(tx, &table, user.id.as_str(), &mut out)?;
         Ok::<_, Error>(out)
     });
-    let mut out = write.await?;
-    super::password::close_with_token(&mut out, token.reveal());
-    Ok(Answer::json_text(out))
+    let out = write.await?;
+    Ok(super::password::logged_in(&caller, out, &token))
 }

@@ -6,14 +6,14 @@ use crate::live::{self, Verdict};
 use crate::secret::Token;
 use crate::server::Server;
 use crate::sessions;
-use crate::web::{Answer, Caller, Names, Reply, State};
+use crate::web::{Answer, Caller, Names, Reply, State, cookies};
 
 /// Ends the session. A missing or dead token is fine: the caller is out, as asked.
 pub async fn logout(State(server): State<Server>, caller: Caller) -> Reply {
     if let Some(token) = &caller.token {
         sessions::close(&server, &caller.app.realm, token, caller.author()).await?;
     }
-    Ok(Answer::empty())
+    Ok(Answer::empty().with_headers(cookies::without_session(&caller)))
 }
 
 /// Tells whether the token in the path is alive. Asking does not prolong it.

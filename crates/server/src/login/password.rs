@@ -2,23 +2,23 @@
 //!
 //! Wire: users-api 2.6 (`POST …/users/login`).
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use crate::clock::Millis;
 use crate::error::{Error, Result};
-use crate::events::{self, Event};
 use crate::ids::UserId;
 use crate::password::renewed;
 use crate::schema::identity;
+use crate::secret::Token;
 use crate::server::Server;
+use crate::sessions::brake::{self, Door};
 use crate::sessions::{self, Ticket, Via};
-use crate::store::{self, Tx, credentials, failures, identities, objects};
+use crate::store::{self, Db, credentials, identities, objects};
 use crate::users::write;
-use crate::web::{Answer, Body, Caller, Reply, State, text};
+use crate::web::{Answer, Body, Caller, Reply, State, cookies, text};
 
 /// Logs a user in. Answers with the user and `user-token`.
 ///
-/// Fails with 3034, 3006, 3003 for a wrong identity or password, 3036 for a locked account, 2014
+/// Fails with 3034, 3006, 3003 for a wrong identity or password, 999 and 3036 as [`brake::check`], 2014
 /// for an object id without the server-code key, and with whatever [`sessions::open`] refuses.
 pub async fn login(State(server): State<Server>, caller: Caller, body: Body) -> Reply {
     let body = body.object()?;
@@ -53,55 +53,36 @@ async fn check(
     known: &str,
     password: &str,
 ) -> Result<Option<Answer>> {
-    let Some((user, hash, verdict)) = weigh(server, caller, known, password).await? else {
-        return Err(Error::wrong_login());
-    };
-    let renewed = renewed(&server.passwords, &server.random, password, verdict).await;
+    let door = Door::of(server, caller);
+    let passed = brake::check(server, &door, (known, by_identity), password).await?;
+    let passed = passed.ok_or_else(Error::wrong_login)?;
+    let renewed = renewed(&server.passwords, &server.random, password, passed.verdict).await;
     let renewed = renewed.map(|it| it.as_str().to_owned());
-    let proof = Proof { identity: known.to_owned(), hash, renewed };
-    open(server, caller, user, (Via::Password, Some(proof))).await
+    let user = UserId(passed.user.as_str().into());
+    let proof = Proof { mark: passed.mark.clone(), hash: passed.hash.clone(), renewed };
+    let opened = open(server, caller, user, (Via::Password, Some(proof))).await;
+    match &opened {
+        Ok(Some(_)) => passed.finish(),
+        // It was right, whatever else is in the way.
+        Ok(None) | Err(_) => passed.settle().await?,
+    }
+    opened
 }
 
-/// Checks a password, at whichever door: the user who has the identity, the stored hash and what it
-/// says of the password. `None` for a wrong one, which has been counted, by the one counter that the
-/// account has (security T-1). Fails with 3036 while the account is locked.
-pub async fn weigh(
-    server: &Server,
-    caller: &Caller,
-    known: &str,
-    password: &str,
-) -> Result<Option<(UserId, String, hashes::Verdict)>> {
-    let wanted = known.to_owned();
-    let found = caller.app.realm.data.read(move |db| {
-        let locked = failures::locked_until(db, &wanted)?;
-        let user = identities::user(db, identities::LOGIN, &wanted)?;
-        let hash = match &user {
-            Some(user) => credentials::hash(db, user)?,
-            None => None,
-        };
-        Ok::<_, Error>((locked, user, hash))
-    });
-    let (locked, user, hash) = found.await?;
-    let locks = caller.app.settings.login.failed_logins_lock > 0;
-    if locks && locked.is_some_and(|it| it > caller.asked.at) {
-        return Err(Error::locked());
-    }
-
-    // A stranger's password is checked too, against a hash that nobody knows: the time that a
-    // refusal takes must not tell who has an account (ASVS 5.0, 6.3.8).
-    let stored = hash.as_deref().map(hashes::PasswordHash::parse).transpose()?;
-    let typed = hashes::Password::new(password);
-    let verdict = server.passwords.check(hashes::Lane::Interactive, typed, stored).await?;
-    let (Some(user), Some(hash), hashes::Verdict::Match { .. }) = (user, hash, verdict) else {
-        failed(server, caller, known.to_owned()).await?;
+/// The user with that identity, for [`brake::check`].
+pub fn by_identity(db: &Db<'_>, identity: &str) -> Result<Option<(String, Option<String>)>> {
+    let Some(user) = identities::user(db, identities::LOGIN, identity)? else {
+        // As many questions for nobody as for somebody.
+        credentials::hash(db, &UserId("".into()))?;
         return Ok(None);
     };
-    Ok(Some((user, hash, verdict)))
+    Ok(Some((user.as_str().to_owned(), credentials::hash(db, &user)?)))
 }
 
 /// By what a user was recognised.
 struct Proof {
-    identity: String,
+    /// What to forget.
+    mark: brake::Mark,
     /// The stored hash that the password was checked against.
     hash: String,
     /// A stronger hash of the same password, to replace it.
@@ -153,7 +134,7 @@ async fn open(
             return if changed { Ok(None) } else { Err(refusal) };
         }
         if let Some(proof) = &proof {
-            failures::forget(tx, &proof.identity)?;
+            brake::forgive(tx, &proof.mark)?;
             if let Some(renewed) = &proof.renewed {
                 write::renew_hash(tx, &user, &proof.hash, renewed)?;
             }
@@ -162,40 +143,15 @@ async fn open(
         objects::write_one(tx, &table, user.as_str(), &mut out)?;
         Ok::<_, Error>(Some(out))
     });
-    let Some(mut out) = write.await? else { return Ok(None) };
-    close_with_token(&mut out, token.reveal());
-    Ok(Some(Answer::json_text(out)))
+    let Some(out) = write.await? else { return Ok(None) };
+    Ok(Some(logged_in(caller, out, &token)))
 }
 
-/// Ends the object that is open in `out` with the token.
-pub fn close_with_token(out: &mut Vec<u8>, token: &str) {
+/// The answer to a login: the user, an object that is open in `out`, with the token; and the token
+/// as a cookie, where the application says so.
+pub fn logged_in(caller: &Caller, mut out: Vec<u8>, token: &Token) -> Answer {
     out.extend_from_slice(b",\"user-token\":");
-    crate::schema::values::write_text(token, out);
+    crate::schema::values::write_text(token.reveal(), &mut out);
     out.push(b'}');
-}
-
-/// Counts a failure, whether somebody has the identity or not.
-async fn failed(server: &Server, caller: &Caller, identity: String) -> Result<()> {
-    let rules = &caller.app.settings.login;
-    let (most, minutes) = (i64::from(rules.failed_logins_lock), rules.lockout_minutes);
-    if most == 0 {
-        return Ok(());
-    }
-    let (author, random) = (caller.author(), server.random.clone());
-    let count = move |tx: &Tx<'_>| {
-        let now = author.at;
-        if failures::count(tx, &identity, now)? == most {
-            let until = match minutes.filter(|it| *it > 0) {
-                Some(minutes) => Millis(now.0 + i64::from(minutes) * 60_000),
-                None => Millis(i64::MAX),
-            };
-            failures::lock(tx, &identity, until)?;
-            let about = identities::user(tx, identities::LOGIN, &identity)?;
-            let about = about.as_ref().map_or("", UserId::as_str);
-            let change = json!({ "failures": most });
-            events::record(tx, &random, &author, Event::AccountLocked, about, &change)?;
-        }
-        Ok::<_, Error>(())
-    };
-    caller.app.realm.data.write(count).await
+    Answer::json_text(out).with_headers(cookies::with_session(caller, token))
 }

@@ -2,7 +2,17 @@
 
 use crate::schema::USERS;
 use crate::settings::Profile;
+use crate::store::users::Status;
 use crate::web::Caller;
+
+/// The names of the roles that a user has. As yet they are the system's own, by the kind of user;
+/// roles that developers make come to stand here too.
+pub fn of(status: Status) -> &'static [&'static str] {
+    match status {
+        Status::Guest => &["GuestUser"],
+        Status::Enabled | Status::Disabled | Status::Pending => &["AuthenticatedUser"],
+    }
+}
 
 /// What a caller wants to do with the rows of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,6 +2,11 @@
 //!
 //! **Invariant:** every way in ends in [`open`]; nothing else adds a session.
 
+pub mod brake;
+mod people;
+
+pub use people::{Place, Shown, close_one, close_users, page_of_user, users_with};
+
 use serde_json::json;
 
 use crate::apps::{Lifetime, Realm};
@@ -11,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::events::{self, Author, Event};
 use crate::ids::Random;
 use crate::live::Touch;
+use crate::roles;
 use crate::secret::{Token, TokenHash};
 use crate::server::Server;
 use crate::settings::{Login, OnLimit};
@@ -112,13 +118,13 @@ fn fresh(
 /// sessions as the application allows.
 pub fn open(tx: &Tx<'_>, ticket: &Ticket) -> Result<()> {
     let (user, now) = (ticket.stored.user.as_str(), ticket.stored.created);
-    match store::users::lock(tx, user)? {
-        Some(Status::Enabled) => {}
-        Some(Status::Guest) if ticket.via == Via::Guest => {}
+    let status = match store::users::lock(tx, user)? {
+        Some(Status::Enabled) => Status::Enabled,
+        Some(Status::Guest) if ticket.via == Via::Guest => Status::Guest,
         Some(Status::Disabled) => return Err(Error::disabled()),
         Some(Status::Pending) => return Err(Error::not_confirmed()),
         Some(Status::Guest) | None => return Err(Error::wrong_login()),
-    }
+    };
     if ticket.proved.is_some() {
         // The password may have changed while its hash was being checked.
         let id = crate::ids::UserId(user.into());
@@ -126,7 +132,7 @@ pub fn open(tx: &Tx<'_>, ticket: &Ticket) -> Result<()> {
             return Err(Error::wrong_login());
         }
     }
-    make_room(tx, ticket, user, now)?;
+    make_room(tx, ticket, (user, status), now)?;
     store::sessions::insert(tx, &ticket.stored)?;
     store::users::note_login(tx, user, now)?;
     let change = json!({ "via": ticket.via.as_str(), "session": ticket.stored.id });
@@ -134,11 +140,17 @@ pub fn open(tx: &Tx<'_>, ticket: &Ticket) -> Result<()> {
 }
 
 /// Counts the live sessions of a user, whose row is locked, and applies the application's rule.
-fn make_room(tx: &Tx<'_>, ticket: &Ticket, user: &str, now: Millis) -> Result<()> {
+fn make_room(
+    tx: &Tx<'_>,
+    ticket: &Ticket,
+    (user, status): (&str, Status),
+    now: Millis,
+) -> Result<()> {
     let since = now - ticket.lifetime.idle - ticket.lifetime.slack();
     let alive = store::sessions::alive(tx, user, since, now)?;
     let rules = &ticket.rules;
-    let most = usize::try_from(rules.max_concurrent_logins).unwrap_or(usize::MAX);
+    let most = rules.most_logins(roles::of(status));
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
     if !rules.enable_multiple_logins {
         if rules.logout_last_user && !alive.is_empty() {
             return Err(Error::already_logged_in());
@@ -200,7 +212,12 @@ pub async fn close_all(server: &Server, realm: &Realm, author: Author) -> Result
 }
 
 /// Opens a session of the Console for a developer whose password was right.
-pub async fn open_console(server: &Server, asked: &Asked, developer: &str) -> Result<Token> {
+pub async fn open_console(
+    server: &Server,
+    asked: &Asked,
+    developer: &str,
+    mark: brake::Mark,
+) -> Result<Token> {
     let way = ("password", "CONSOLE".to_owned());
     let (stored, token) = fresh(server, asked, developer, way, Lifetime::CONSOLE);
     let author = asked.author(events::Actor::Developer, developer);
@@ -209,6 +226,7 @@ pub async fn open_console(server: &Server, asked: &Asked, developer: &str) -> Re
         if store::developers::lock(tx, &stored.user)? != Some(true) {
             return Err(Error::wrong_console_login());
         }
+        brake::forgive(tx, &mark)?;
         store::sessions::insert(tx, &stored)?;
         let change = json!({ "session": stored.id });
         events::record(tx, &random, &author, Event::SessionOpened, &stored.user, &change)

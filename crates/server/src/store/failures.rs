@@ -1,39 +1,39 @@
-//! The `sys.failures` table: wrong passwords in a row, by canonical identity.
+//! The `sys.failures` table: wrong passwords in a row from everywhere, by canonical identity.
 //!
-//! Counted whether or not somebody has the identity, so that a lock tells nothing about who has an
-//! account.
+//! Counted whether or not somebody has the identity, so that a limit or a lock tells nothing about
+//! who has an account.
 
-use super::{Db, Tx};
+use super::{Db, Row, Tx};
+use crate::buckets::Tally;
 use crate::clock::Millis;
 use crate::error::Result;
 
-/// Until when the identity is locked; `None` if it is not.
-pub fn locked_until(db: &Db<'_>, identity: &str) -> Result<Option<Millis>> {
-    let sql = "select locked from sys.failures where app_id = ?1 and identity = ?2";
-    let found = db.row(sql, &[&db.app(), &identity], |row| row.get::<Option<i64>>("locked"))?;
-    Ok(found.flatten().map(Millis))
+fn read(row: &Row<'_>) -> engine::Result<Tally> {
+    let locked = row.get::<Option<i64>>("locked")?.map(Millis);
+    Ok(Tally { count: row.get("count")?, last: Millis(row.get("last")?), locked })
 }
 
-/// Counts a failure and tells how many there have been in a row. A lock that has run out begins a
-/// new row.
-pub fn count(tx: &Tx<'_>, identity: &str, now: Millis) -> Result<i64> {
-    let sql = "insert into sys.failures (app_id, identity, count, last)
-               values (?1, ?2, 1, ?3)
-               on conflict (app_id, identity) do update set
-                   count = case when sys.failures.locked is not null
-                                 and sys.failures.locked <= ?3
-                                then 1 else sys.failures.count + 1 end,
-                   locked = case when sys.failures.locked <= ?3
-                                 then null else sys.failures.locked end,
-                   last = ?3
-               returning count";
-    Ok(tx.row(sql, &[&tx.app(), &identity, &now], |row| row.get("count"))?.unwrap_or(0))
+/// How many there have been.
+pub fn tally(db: &Db<'_>, identity: &str) -> Result<Tally> {
+    let sql = "select count, last, locked from sys.failures where app_id = ?1 and identity = ?2";
+    Ok(db.row(sql, &[&db.app(), &identity], read)?.unwrap_or_default())
 }
 
-/// Locks the identity.
-pub fn lock(tx: &Tx<'_>, identity: &str, until: Millis) -> Result<()> {
-    let sql = "update sys.failures set locked = ?1 where app_id = ?2 and identity = ?3";
-    tx.exec(sql, &[&until, &tx.app(), &identity])?;
+/// The same, with the row locked until `tx` ends: of two attempts at the same moment the second
+/// waits here until it can count the first. PostgreSQL needs this; SQLite has one writer.
+pub fn lock_tally(tx: &Tx<'_>, identity: &str, now: Millis) -> Result<Tally> {
+    let sql = "insert into sys.failures (app_id, identity, count, last) values (?1, ?2, 0, ?3)
+               on conflict (app_id, identity) do update set count = sys.failures.count
+               returning count, last, locked";
+    Ok(tx.row(sql, &[&tx.app(), &identity, &now], read)?.unwrap_or_default())
+}
+
+/// Sets how many.
+pub fn set(tx: &Tx<'_>, identity: &str, tally: Tally) -> Result<()> {
+    let sql = "update sys.failures set count = ?1, last = ?2, locked = ?3
+               where app_id = ?4 and identity = ?5";
+    let locked = tally.locked.map(|it| it.0);
+    tx.exec(sql, &[&tally.count, &tally.last, &locked, &tx.app(), &identity])?;
     Ok(())
 }
 

@@ -24,7 +24,10 @@ impl Part {
     fn steps(self) -> &'static [&'static str] {
         match self {
             Self::Control => &[include_str!("migrations/control_0001_start.sql")],
-            Self::Sys => &[include_str!("migrations/sys_0001_start.sql")],
+            Self::Sys => &[
+                include_str!("migrations/sys_0001_start.sql"),
+                include_str!("migrations/sys_0004_brake.sql"),
+            ],
         }
     }
 }

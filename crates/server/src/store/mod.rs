@@ -10,6 +10,7 @@
 //! It may run again after a deadlock, so it changes nothing but the database.
 
 pub mod apps;
+pub mod attempts;
 pub mod changes;
 pub mod credentials;
 pub mod developers;

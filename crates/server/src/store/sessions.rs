@@ -80,6 +80,49 @@ pub fn alive(db: &Db<'_>, user: &str, since: Millis, now: Millis) -> Result<Vec<
     Ok(db.rows(sql, &[&db.app(), &user, &since, &now], read_hash)?)
 }
 
+/// When sessions count as alive: last used after the first, and not past their age at the second.
+pub type Alive = (Millis, Millis);
+
+/// Up to so many live sessions of a user, in order of their ids, after the one given.
+pub fn page_of_user(
+    db: &Db<'_>,
+    user: &str,
+    (since, now): Alive,
+    (after, most): (&str, u32),
+) -> Result<Vec<Stored>> {
+    let sql = format!(
+        "select {COLUMNS} from sys.sessions
+         where app_id = ?1 and user_id = ?2 and last_seen >= ?3 and ended is null
+           and (expires is null or expires > ?4) and id > ?5
+         order by id limit ?6"
+    );
+    let most = i64::from(most);
+    Ok(db.rows(&sql, &[&db.app(), &user, &since, &now, &after, &most], read)?)
+}
+
+/// Up to so many users with live sessions, and how many they have, in order of their ids, after the
+/// one given.
+pub fn users_with(
+    db: &Db<'_>,
+    (since, now): Alive,
+    (after, most): (&str, u32),
+) -> Result<Vec<(String, i64)>> {
+    let sql = "select user_id, count(*) as many from sys.sessions
+               where app_id = ?1 and user_id > ?2 and last_seen >= ?3 and ended is null
+                 and (expires is null or expires > ?4)
+               group by user_id order by user_id limit ?5";
+    let read = |row: &Row<'_>| Ok((row.get("user_id")?, row.get("many")?));
+    Ok(db.rows(sql, &[&db.app(), &after, &since, &now, &i64::from(most)], read)?)
+}
+
+/// The digest of a user's live session with that id.
+pub fn by_id(db: &Db<'_>, user: &str, id: &str, (since, now): Alive) -> Result<Option<TokenHash>> {
+    let sql = "select hash from sys.sessions
+               where app_id = ?1 and user_id = ?2 and id = ?3 and last_seen >= ?4
+                 and ended is null and (expires is null or expires > ?5)";
+    Ok(db.row(sql, &[&db.app(), &user, &id, &since, &now], read_hash)?)
+}
+
 /// Adds a session.
 pub fn insert(tx: &Tx<'_>, session: &Stored) -> Result<()> {
     let sql = format!(

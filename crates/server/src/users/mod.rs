@@ -37,7 +37,9 @@ pub fn routes() -> Vec<Route> {
         post(("register", "/users/register", "Registers a user"), key, register::register)
             .takes(named("NewUser"))
             .gives(named("User"))
-            .refuses(&[1007, 3009, 3011, 3012, 3013, 3029, 3033, 3038, 3039, 3040, 3045, 8023]),
+            .refuses(&[
+                999, 1007, 3009, 3011, 3012, 3013, 3029, 3033, 3038, 3039, 3040, 3045, 8023,
+            ]),
         get(
             ("describeUsers", "/users/userclassprops", "Lists the properties of users"),
             seen,

@@ -12,6 +12,7 @@ use crate::ids::UserId;
 use crate::live::{self, Verdict};
 use crate::password::{self, Door};
 use crate::server::Server;
+use crate::sessions::brake;
 use crate::store::users::Status;
 use crate::store::{self, objects};
 use crate::web::{Answer, Body, Caller, Reply, State, text};
@@ -28,17 +29,21 @@ pub async fn register(State(server): State<Server>, caller: Caller, body: Body) 
     let pending = caller.app.settings.registration.email_confirmation_required;
     let status = if pending { Status::Pending } else { Status::Enabled };
     let change = Change { server, app: caller.app.clone(), author: caller.author() };
-    create(&change, (door, status, Event::UserRegistered), guest, body).await
+    create((&change, Some(&caller)), (door, status, Event::UserRegistered), guest, body).await
 }
 
-/// Makes a user of `body`, or converts the guest.
+/// Makes a user of `body`, or converts the guest. `from` is the client that asks for it; in the
+/// Console there is none.
 pub async fn create(
-    change: &Change,
+    (change, from): (&Change, Option<&Caller>),
     (door, status, event): (Door, Status, Event),
     guest: Option<UserId>,
     body: Map<String, Value>,
 ) -> Reply {
     let (server, app) = (&change.server, &change.app);
+    if let Some(caller) = from {
+        brake::registration(server, caller)?;
+    }
     let draft = draft::draft(door, (&*app.users()?, &Rules::of(change)), &body)?;
     let hash = password::hash(&server.passwords, &server.random, draft.password).await?;
     let converts = guest.is_some();
@@ -52,7 +57,9 @@ pub async fn create(
         status,
     };
     let change = change.clone();
+    let place = from.filter(|it| !it.is_server_code()).map(|it| it.asked.source.group());
     let write = app.realm.data.write(move |tx| {
+        brake::registered(tx, user.id.as_str(), place, change.author.at)?;
         if converts {
             write::convert_guest(tx, &change, &user)?;
         } else {

@@ -14,9 +14,9 @@ use crate::schema::identity::Canonical;
 use crate::schema::{Column, Table, USERS, values};
 use crate::secret::TokenHash;
 use crate::server::Server;
-use crate::sessions;
+use crate::sessions::{self, brake};
 use crate::store::users::Status;
-use crate::store::{self, Tx, credentials, failures, identities, objects};
+use crate::store::{self, Tx, credentials, identities, objects};
 
 /// A user that is about to be written.
 pub struct NewUser {
@@ -236,7 +236,7 @@ fn set_password(
 /// Forgets the wrong passwords, and the locks, of whatever the user logs in with.
 fn forget_failures(tx: &Tx<'_>, user: &UserId) -> Result<()> {
     let identity = identities::of_user(tx, identities::LOGIN, user)?;
-    identity.map_or(Ok(()), |it| failures::forget(tx, &it))
+    identity.map_or(Ok(()), |it| brake::forgive_all(tx, &it))
 }
 
 /// The properties that are not what they were: `{"before": {…}, "after": {…}}`.
@@ -256,6 +256,7 @@ pub fn delete(tx: &Tx<'_>, change: &Change, users: &[UserId]) -> Result<usize> {
         let id = user.as_str();
         let Some(status) = store::users::lock(tx, id)? else { continue };
         forget_failures(tx, user)?;
+        brake::gone(tx, id)?;
         identities::release_all(tx, user)?;
         credentials::delete(tx, user)?;
         let ended = store::sessions::delete_of_user(tx, id, None)?;
@@ -308,7 +309,7 @@ pub fn renew_hash(tx: &Tx<'_>, user: &UserId, old: &str, new: &str) -> Result<()
 fn claim(tx: &Tx<'_>, identity: &Canonical, user: &UserId) -> Result<bool> {
     let claimed = identities::claim(tx, identities::LOGIN, identity.as_str(), user)?;
     if claimed {
-        failures::forget(tx, identity.as_str())?;
+        brake::forgive_all(tx, identity.as_str())?;
     }
     Ok(claimed)
 }

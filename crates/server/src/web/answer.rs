@@ -68,6 +68,16 @@ impl Answer {
         self
     }
 
+    /// The same with these headers, if there are any.
+    #[must_use]
+    pub fn with_headers(
+        mut self,
+        more: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
+    ) -> Self {
+        self.headers.extend(more);
+        self
+    }
+
     /// The same with one more header.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {

@@ -25,6 +25,9 @@ pub struct Asked {
     pub source: Source,
     /// What the client calls itself, cut to 200 characters.
     pub agent: Arc<str>,
+    /// Whether the client reached the server by the machine's own loopback, without TLS: the one
+    /// case in which a cookie may go unprotected.
+    pub at_loopback: bool,
     /// When it came.
     pub at: Millis,
 }

@@ -1,5 +1,5 @@
-//! Whose pages may read an answer (CORS). Never with credentials: a session comes in a header, not
-//! by itself.
+//! Whose pages may read an answer (CORS). With credentials only where the application has cookie
+//! sessions, and only those of origins that it lists by name.
 
 use std::sync::Arc;
 
@@ -49,13 +49,22 @@ impl Page {
             Readers::Any => None,
             Readers::OfApp(app) => Some(&app.settings.origins).filter(|it| !any(it)),
         };
-        if listed.is_some() {
+        let named = match readers {
+            Readers::OfApp(app) if app.settings.login.cookie_sessions_enabled => Some(app),
+            _ => None,
+        };
+        if listed.is_some() || named.is_some() {
             // Also without an origin: what is kept for one page must not be shown to another.
             answer.insert(header::VARY, HeaderValue::from_static("Origin"));
         }
         // `null` is every sandboxed frame and every file: nobody in particular.
         let Some(origin) = self.origin.as_ref().filter(|it| *it != "null") else { return };
         match listed {
+            _ if named.is_some_and(|it| is_listed(it, origin)) => {
+                answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+                let yes = HeaderValue::from_static("true");
+                answer.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, yes);
+            }
             None => {
                 let anybody = HeaderValue::from_static("*");
                 answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, anybody);
@@ -81,6 +90,11 @@ impl Page {
         }
         answer.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     }
+}
+
+/// Whether the application lists that very origin; `*` lists none by name.
+pub(super) fn is_listed(app: &App, origin: &HeaderValue) -> bool {
+    origin != "null" && app.settings.origins.iter().any(|it| it != "*" && same(it, origin))
 }
 
 fn any(origins: &[String]) -> bool {

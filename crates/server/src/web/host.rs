@@ -19,6 +19,18 @@ pub fn of_setting(text: &str) -> Option<String> {
     one_form(text.trim())
 }
 
+/// Whether a `Host` header names the machine itself: browsers take such a place for safe without
+/// TLS.
+pub fn is_loopback(text: &str) -> bool {
+    let bare = text.strip_prefix('[').and_then(|it| it.split_once(']')).map(|it| it.0);
+    if let Some(address) = bare {
+        return address.parse::<std::net::Ipv6Addr>().is_ok_and(|it| it.is_loopback());
+    }
+    let Some(name) = of_header(text) else { return false };
+    let address = name.parse::<std::net::Ipv4Addr>();
+    address.is_ok_and(|it| it.is_loopback()) || name == "localhost" || name.ends_with(".localhost")
+}
+
 /// `IDNA` (UTS 46) makes letters of any script and case one ASCII text; a final dot says only that
 /// the name is complete.
 fn one_form(name: &str) -> Option<String> {

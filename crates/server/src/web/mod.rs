@@ -2,6 +2,7 @@
 
 mod answer;
 mod caller;
+pub mod cookies;
 mod cors;
 pub mod host;
 mod input;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use http::Method;
 use serde_json::{Map, Value, json};
 
 use super::routes::{Access, Group, Route, Token};
@@ -107,6 +108,10 @@ pub fn codes(route: &Route) -> Vec<u32> {
         (Group::App, Token::Required) => codes.extend([3028, 3064, 3090]),
         (Group::App, Token::Optional) => codes.extend([3064, 3090]),
         _ => {}
+    }
+    // With a session cookie alone.
+    if route.group == Group::App && route.token != Token::Ignored && route.method != Method::GET {
+        codes.push(20017);
     }
     codes.extend(route.refuses);
     codes.sort_unstable();

@@ -94,18 +94,21 @@ impl Outer {
         let agent = headers.get(header::USER_AGENT).and_then(|it| it.to_str().ok());
         let agent: String = agent.unwrap_or_default().chars().take(200).collect();
         let scheme = headers.get_all("x-forwarded-proto").iter().next_back();
+        let secure = scheme.is_some_and(|it| it == "https") && proxies.trusts(peer);
+        let host = headers.get(header::HOST).and_then(|it| it.to_str().ok()).unwrap_or_default();
         Seen {
             asked: Asked {
                 id: format!("{:08x}-{number:x}", self.started).into(),
                 source,
                 agent: agent.into(),
+                at_loopback: !secure && host::is_loopback(host),
                 at: self.server.clock.now(),
             },
             page: Page::of(headers),
             method: request.method().clone(),
             start: Instant::now(),
             readers: Readers::Own,
-            secure: scheme.is_some_and(|it| it == "https") && proxies.trusts(peer),
+            secure,
         }
     }
 

@@ -12,8 +12,9 @@ use http::request::Parts;
 use serde_json::Value;
 
 use super::caller::{Asked, Caller, Desk, Who};
+use super::cookies;
 use super::outer::Target;
-use crate::apps::Lifetime;
+use crate::apps::{App, Lifetime};
 use crate::error::{Error, Result};
 use crate::live::{self, Verdict};
 use crate::secret::Token as Secret;
@@ -81,6 +82,8 @@ pub struct Route {
     pub query: &'static [(&'static str, &'static str)],
     /// The codes of its refusals, beside those of its access and its token.
     pub refuses: &'static [u32],
+    /// Whether it changes something of the session although its method says otherwise.
+    pub changes: bool,
     make: Box<dyn Fn(Gate) -> MethodRouter<Server> + Send + Sync>,
 }
 
@@ -118,7 +121,22 @@ fn route<T: 'static>(
         on(filter, guarded)
     });
     let (takes, gives, query, refuses) = (None, None, &[][..], &[][..]);
-    Route { method, path, group, access, token, id, summary, takes, gives, query, refuses, make }
+    let changes = false;
+    Route {
+        method,
+        path,
+        group,
+        access,
+        token,
+        id,
+        summary,
+        takes,
+        gives,
+        query,
+        refuses,
+        changes,
+        make,
+    }
 }
 
 /// What the API reference says of a route, beside what its access implies.
@@ -153,6 +171,13 @@ impl Route {
     #[must_use]
     pub fn reads(mut self, query: &'static [(&'static str, &'static str)]) -> Self {
         self.query = query;
+        self
+    }
+
+    /// It changes something, whatever its method says: a cookie alone is not enough for it.
+    #[must_use]
+    pub fn changes(mut self) -> Self {
+        self.changes = true;
         self
     }
 
@@ -195,7 +220,8 @@ pub(super) struct RouteNumber(pub usize);
 pub(super) fn serve(routes: &[Route], server: &Server) -> Router {
     let mut router = Router::new();
     for (index, route) in routes.iter().enumerate() {
-        let gate = Gate { number: index + 1, access: route.access, token: route.token };
+        let (access, token, changes) = (route.access, route.token, route.changes);
+        let gate = Gate { number: index + 1, access, token, changes };
         router = router.route(&route.path, (route.make)(gate));
     }
     let nothing = || async { Response::from(Error::no_such_path().into_response()) };
@@ -209,6 +235,7 @@ struct Gate {
     number: usize,
     access: Access,
     token: Token,
+    changes: bool,
 }
 
 impl Gate {
@@ -247,7 +274,7 @@ impl Gate {
     ) -> Result<Caller> {
         let target = target.ok_or_else(Error::wrong_app)?;
         let app = Arc::clone(&target.app);
-        let token = header(request, "user-token").map(Secret::from_client);
+        let token = self.token(&app, request)?;
         let mut who = Who::Nobody;
         if self.token != Token::Ignored
             && let Some(token) = &token
@@ -262,6 +289,28 @@ impl Gate {
             return Err(Error::not_logged_in());
         }
         Ok(Caller { app, key: target.key.clone(), who, token, asked })
+    }
+
+    /// The session token: that of the header, and else that of the cookie, where the application has
+    /// cookie sessions. What a cookie alone would change needs a page that may change it.
+    fn token(self, app: &App, request: &Parts) -> Result<Option<Secret>> {
+        if let Some(text) = header(request, "user-token") {
+            return Ok(Some(Secret::from_client(text)));
+        }
+        if !app.settings.login.cookie_sessions_enabled {
+            return Ok(None);
+        }
+        let token = cookies::token(&request.headers);
+        let asks = [Method::GET, Method::HEAD].contains(&request.method) && !self.changes;
+        if token.is_none() || asks || cookies::is_own_page(app, &request.headers) {
+            return Ok(token);
+        }
+        // Where no session is needed the cookie is not looked at, and the request does without.
+        if self.token == Token::Ignored && !self.changes {
+            Ok(None)
+        } else {
+            Err(Error::cookie_alone())
+        }
     }
 
     async fn desk(self, server: &Server, request: &Parts, asked: Asked) -> Result<Desk> {

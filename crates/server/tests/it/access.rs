@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use http::Method;
 use serde_json::{Value, json};
 use server::router;
+use server::sessions::brake;
 use server::settings::Profile;
 use server::web::{Access, Group, Route, Token};
 
@@ -16,9 +17,12 @@ use crate::look;
 /// somebody has thought about it.
 const ANY_KEY: &[(&str, u64, u64)] = &[
     ("info", 0, 0),
+    ("endOtherSessions", 3028, 0),
     ("login", 3003, 3003), // the body names nobody
     ("loginAsGuest", 0, 0),
     ("logout", 0, 0),
+    ("listSessions", 3028, 0), // her own
+    ("endSession", 3028, 1000),
     ("isValidToken", 0, 0),
     ("register", 3013, 3013),
     ("describeUsers", 0, 0),
@@ -44,8 +48,8 @@ const SERVER_CODE: &[(&str, u64)] =
 /// Routes that anybody may call, because they show nothing or prove the caller in their own way.
 const ANYBODY: &[&str] = &["consoleLogin", "setUpForm", "setUp", "alive", "ready", "openapi"];
 
-/// What is written by being asked for, and allowed to anybody.
-const WRITES: &[&str] = &["loginAsGuest"];
+/// What is written by being asked for, and allowed to anybody, or to anybody for oneself.
+const WRITES: &[&str] = &["loginAsGuest", "endOtherSessions"];
 
 /// A path of the route, about `user`.
 fn path(route: &Route, user: &str) -> String {
@@ -77,8 +81,11 @@ fn with_body(call: Call, route: &Route) -> Call {
     }
 }
 
-/// All that is stored, so that nothing can be changed unseen.
+/// All that is stored, so that nothing can be changed unseen. That a wrong password was counted is
+/// forgotten before.
 async fn stored(server: &TestServer, app: &TestApp) -> Vec<String> {
+    let data = server.server.apps.data(&app.id);
+    data.write(|tx| brake::forgive_all(tx, "nobody@example.com")).await.unwrap();
     let mut rows = look::everything(&server.server.apps.data(&app.id)).await;
     rows.extend(look::everything(&server.server.apps.platform.data).await);
     rows.sort();

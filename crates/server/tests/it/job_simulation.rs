@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use server::clock::{Millis, Seconds};
 use server::error::Error;
 use server::jobs::rules;
-use server::store::{Database, Tx, failures, jobs};
+use server::store::{Database, Tx, jobs};
 
 use crate::database::Home;
 use crate::harness::{START, Setup, build};
@@ -199,7 +199,7 @@ impl Table for Stored {
     async fn chunk(&mut self, it: &Taken) -> bool {
         let done = it.done;
         let chunk = move |tx: &Tx<'_>, job: &jobs::Job| {
-            failures::count(tx, &format!("{}/{done}", job.id), START)?;
+            crate::jobs::one_more(tx, &format!("{}/{done}", job.id), START)?;
             let counts = jobs::checkpoint(tx, job, &(done + 1).to_string(), 0)?;
             if counts { Ok(true) } else { Err(Error::denied()) }
         };
@@ -236,7 +236,7 @@ impl Table for Stored {
         {
             let identity = key.clone();
             // Counting once more tells how often it was counted before.
-            let count = move |tx: &Tx<'_>| failures::count(tx, &identity, START);
+            let count = move |tx: &Tx<'_>| crate::jobs::one_more(tx, &identity, START);
             let count = self.0.write(count).await.unwrap() - 1;
             if count > 0 {
                 found.insert(key, count);

@@ -16,7 +16,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpSocket;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::harness::{HORSE, Setup, TestServer};
+use crate::harness::{HORSE, Setup, TestServer, unbraked};
 use crate::wire::{Wire, exchange};
 
 async fn server(options: Options) -> TestServer {
@@ -43,7 +43,7 @@ async fn until(what: &str, done: impl Fn() -> bool) {
 
 #[tokio::test]
 async fn l_01_a_body_is_refused_at_the_limit_and_not_after_it_was_read() {
-    let server = server(Options { body_bytes: Some(1000), ..Options::default() }).await;
+    let server = server(Options { body_bytes: Some(1000), ..unbraked() }).await;
     let body = |length: usize| format!("{{\"a\":1{}}}", " ".repeat(length - 7));
     for (length, status) in [(7, 200), (999, 200), (1000, 200), (1001, 413), (100_000, 413)] {
         let answer = server.app.call(Method::PUT, "/data/Note").raw(body(length)).send().await;
@@ -67,7 +67,7 @@ async fn l_01_a_body_is_refused_at_the_limit_and_not_after_it_was_read() {
 
 #[tokio::test]
 async fn l_01_who_is_in_the_middle_of_sending_too_much_still_gets_the_answer() {
-    let server = server(Options { body_bytes: Some(1000), ..Options::default() }).await;
+    let server = server(Options { body_bytes: Some(1000), ..unbraked() }).await;
     for begin in [
         add(&server, "Content-Length: 900000\r\n"),
         add(&server, "Transfer-Encoding: chunked\r\n") + "dbba0\r\n",
@@ -142,7 +142,7 @@ async fn l_06_compressed_bodies_are_not_taken() {
 
 #[tokio::test]
 async fn l_02_slow_heads_end_and_nobody_else_notices() {
-    let server = server(Options { header_seconds: Some(1), ..Options::default() }).await;
+    let server = server(Options { header_seconds: Some(1), ..unbraked() }).await;
     let begun = Instant::now();
     let slow = (0..200).map(|number| async move {
         let mut wire = Wire::open(server.address).await;
@@ -184,7 +184,7 @@ async fn l_02_slow_heads_end_and_nobody_else_notices() {
 
 #[tokio::test]
 async fn l_02_a_connection_may_rest_between_requests_longer_than_a_head_may_take() {
-    let options = Options { header_seconds: Some(1), idle_seconds: Some(3), ..Options::default() };
+    let options = Options { header_seconds: Some(1), idle_seconds: Some(3), ..unbraked() };
     let server = server(options).await;
     let mut silent = Wire::open(server.address).await;
     let mut wire = Wire::open(server.address).await;
@@ -218,7 +218,7 @@ async fn l_02_the_time_of_answers_is_not_the_clients() {
 
 #[tokio::test]
 async fn l_02_a_body_must_come_at_a_pace() {
-    let mut options = Options { body_seconds: Some(1), ..Options::default() };
+    let mut options = Options { body_seconds: Some(1), ..unbraked() };
     let slow = server(options.clone()).await;
     let begin = |server: &TestServer, length: usize, sent: usize| {
         let head = add(server, &format!("Content-Length: {length}\r\n"));
@@ -253,7 +253,7 @@ async fn l_02_a_body_must_come_at_a_pace() {
 
 #[tokio::test]
 async fn l_02_who_takes_no_answers_loses_the_connection() {
-    let server = server(Options { request_seconds: Some(1), ..Options::default() }).await;
+    let server = server(Options { request_seconds: Some(1), ..unbraked() }).await;
     let mut wire = Wire::open(server.address).await;
     let many = "GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100);
     let send = async { while wire.stream.write_all(many.as_bytes()).await.is_ok() {} };
@@ -263,7 +263,7 @@ async fn l_02_who_takes_no_answers_loses_the_connection() {
 
 #[tokio::test]
 async fn l_03_connections_are_bounded_in_all_and_the_rest_is_told_so() {
-    let server = server(Options { connections: Some(3), ..Options::default() }).await;
+    let server = server(Options { connections: Some(3), ..unbraked() }).await;
     let mut open = Vec::new();
     for _ in 0..3 {
         let mut wire = Wire::open(server.address).await;
@@ -302,11 +302,8 @@ async fn l_03_one_source_does_not_take_the_places_of_all() {
         (status, wire)
     };
     for (proxies, third) in [(None, 503), (Some("127.0.0.1".to_owned()), 200)] {
-        let options = Options {
-            connections_per_source: Some(2),
-            trusted_proxies: proxies,
-            ..Options::default()
-        };
+        let options =
+            Options { connections_per_source: Some(2), trusted_proxies: proxies, ..unbraked() };
         let server = server(options).await;
         let mut open = Vec::new();
         for (from, expected) in [
@@ -356,7 +353,7 @@ async fn with_faults(server: &TestServer) -> SocketAddr {
 
 #[tokio::test]
 async fn l_10_a_panic_is_an_answer_and_the_server_goes_on() {
-    let server = server(Options { request_seconds: Some(1), ..Options::default() }).await;
+    let server = server(Options { request_seconds: Some(1), ..unbraked() }).await;
     let address = with_faults(&server).await;
     for (round, path) in ["/boom", "/boom-inside", "/boom", "/boom-inside"].iter().enumerate() {
         let mut wire = Wire::open(address).await;
@@ -385,7 +382,7 @@ async fn slow() -> Reply {
 
 #[tokio::test]
 async fn a_server_that_stops_answers_what_it_has_begun_and_lets_go_of_the_rest() {
-    let server = server(Options { drain_seconds: Some(2), ..Options::default() }).await;
+    let server = server(Options { drain_seconds: Some(2), ..unbraked() }).await;
     let address = with_faults(&server).await;
     let mut idle = Wire::open(address).await;
     idle.say(ALIVE).await;
@@ -416,7 +413,7 @@ async fn a_server_that_stops_answers_what_it_has_begun_and_lets_go_of_the_rest()
 
 #[tokio::test]
 async fn l_07_health_and_sessions_have_room_while_passwords_wait() {
-    let server = server(Options { hash_threads: Some(1), ..Options::default() }).await;
+    let server = server(Options { hash_threads: Some(1), ..unbraked() }).await;
     let (app, passwords) = (&server.app, &server.server.passwords);
     app.user("ann@example.com").await;
     let token = app.token("ann@example.com").await;

@@ -12,6 +12,8 @@
 mod access;
 mod applications;
 mod bad_input;
+mod brake;
+mod cookies;
 mod database;
 mod delete;
 mod deliveries;
@@ -33,6 +35,7 @@ mod look;
 mod memory;
 mod metrics;
 mod mistakes;
+mod own_sessions;
 mod passwords;
 mod power;
 mod process;

@@ -9,7 +9,7 @@ use server::clock::Seconds;
 use server::config::Options;
 use server::settings::Profile;
 
-use crate::harness::{HORSE, Reply, Setup, TestServer, text};
+use crate::harness::{HORSE, Reply, Setup, TestServer, text, unbraked};
 
 /// A race needs threads: on one alone the requests would follow each other.
 fn many_threads() -> tokio::runtime::Runtime {
@@ -28,7 +28,7 @@ fn codes(replies: &[Reply]) -> BTreeMap<u64, usize> {
 
 /// A server that lets a crowd wait for its hash rather than sending it away.
 async fn start(profile: Profile) -> TestServer {
-    let options = Options { hash_wait_seconds: Some(120), ..Options::default() };
+    let options = Options { hash_wait_seconds: Some(120), ..unbraked() };
     TestServer::with(Setup { profile, options, ..Setup::default() }).await
 }
 
@@ -280,8 +280,7 @@ async fn settle(other: Option<&TestServer>) {
 #[test]
 fn pw_11_more_than_the_hash_queue_takes_is_sent_away_and_nothing_is_half_done() {
     many_threads().block_on(async {
-        let options =
-            Options { hash_threads: Some(1), hash_wait_seconds: Some(2), ..Options::default() };
+        let options = Options { hash_threads: Some(1), hash_wait_seconds: Some(2), ..unbraked() };
         let server = TestServer::with(Setup { options, ..Setup::default() }).await;
         let app = &server.app;
         let calls = (0..600).map(|number| {

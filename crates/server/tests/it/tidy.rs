@@ -10,16 +10,16 @@ use super::source::{Kind, Source, files, has_ending, root, text};
 const FLOORS: &[(&str, &[&str])] = &[
     ("the whole, put together", &["start", "control", "scrape", "reference"]),
     ("every route, once", &["router"]),
-    ("features", &["login", "users", "data", "roles", "console", "health"]),
-    ("what features share", &["sessions", "jobs"]),
+    ("features", &["login", "users", "data", "console", "health"]),
+    ("what features share", &["sessions", "jobs", "roles"]),
     ("a handler's vocabulary", &["web"]),
     ("the state", &["server", "apps", "live", "cluster", "events"]),
     ("the world outside", &["store"]),
     (
         "leaves: pure, or nearly",
         &[
-            "error", "clock", "ids", "settings", "config", "schema", "password", "secret", "json",
-            "address", "metrics",
+            "error", "buckets", "clock", "ids", "settings", "config", "schema", "password",
+            "secret", "json", "address", "metrics",
         ],
     ),
 ];
@@ -69,6 +69,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] =
 /// Methods that only some may call on `tx`, `db` or a cell: they are SQL, or open a database.
 const METHODS: &[(&[&str], &[&str], &[&str])] = &[
     (&["tx", "db"], &["exec", "exec_built", "row", "rows", "each", "batch"], &["store"]),
+    (&["passwords"], &["check"], &["sessions::brake"]),
     (&["cell"], &["database", "create_place", "drop_place"], &["apps"]),
 ];
 

@@ -1,0 +1,87 @@
+//! The tables `sys.attempts` and `sys.places`: wrong passwords in a row for an account from one
+//! place, and the places from which a user has come in.
+
+use super::{Db, Row, Tx};
+use crate::buckets::Tally;
+use crate::clock::Millis;
+use crate::error::Result;
+
+fn read(row: &Row<'_>) -> engine::Result<Tally> {
+    Ok(Tally { count: row.get("count")?, last: Millis(row.get("last")?), locked: None })
+}
+
+/// How often that identity was tried from that place.
+pub fn tally(db: &Db<'_>, identity: &str, place: &str) -> Result<Tally> {
+    let sql = "select count, last from sys.attempts
+               where app_id = ?1 and identity = ?2 and place = ?3";
+    Ok(db.row(sql, &[&db.app(), &identity, &place], read)?.unwrap_or_default())
+}
+
+/// Sets how often. Call it with the identity's row of `sys.failures` locked.
+pub fn set(tx: &Tx<'_>, identity: &str, place: &str, tally: Tally) -> Result<()> {
+    let sql = "insert into sys.attempts (app_id, identity, place, count, last)
+               values (?1, ?2, ?3, ?4, ?5)
+               on conflict (app_id, identity, place)
+               do update set count = excluded.count, last = excluded.last";
+    tx.exec(sql, &[&tx.app(), &identity, &place, &tally.count, &tally.last])?;
+    Ok(())
+}
+
+/// Forgets the attempts from one place.
+pub fn forget(tx: &Tx<'_>, identity: &str, place: &str) -> Result<()> {
+    let sql = "delete from sys.attempts where app_id = ?1 and identity = ?2 and place = ?3";
+    tx.exec(sql, &[&tx.app(), &identity, &place])?;
+    Ok(())
+}
+
+/// Forgets the attempts from everywhere.
+pub fn forget_all(tx: &Tx<'_>, identity: &str) -> Result<()> {
+    let sql = "delete from sys.attempts where app_id = ?1 and identity = ?2";
+    tx.exec(sql, &[&tx.app(), &identity])?;
+    Ok(())
+}
+
+/// Forgets up to `most` attempts that are older than `before`.
+pub fn sweep(tx: &Tx<'_>, before: Millis, most: u32) -> Result<u64> {
+    let sql = "delete from sys.attempts where app_id = ?1 and (identity, place) in (
+                   select identity, place from sys.attempts
+                   where app_id = ?1 and last < ?2 limit ?3)";
+    Ok(tx.exec(sql, &[&tx.app(), &before, &i64::from(most)])?)
+}
+
+/// When the user last came in from that source, as far as it was noted.
+pub fn came_from(db: &Db<'_>, user: &str, source: &str) -> Result<Option<Millis>> {
+    let sql = "select last from sys.places where app_id = ?1 and user_id = ?2 and source = ?3";
+    let found = db.row(sql, &[&db.app(), &user, &source], |row| row.get::<i64>("last"))?;
+    Ok(found.map(Millis))
+}
+
+/// How many sources of a user are known; the oldest go.
+const MOST_PLACES: i64 = 20;
+
+/// Notes that the user has come in from that source.
+pub fn note_place(tx: &Tx<'_>, user: &str, source: &str, now: Millis) -> Result<()> {
+    let sql = "insert into sys.places (app_id, user_id, source, last) values (?1, ?2, ?3, ?4)
+               on conflict (app_id, user_id, source) do update set last = excluded.last";
+    tx.exec(sql, &[&tx.app(), &user, &source, &now])?;
+    let sql = "delete from sys.places where app_id = ?1 and user_id = ?2 and source not in (
+                   select source from sys.places where app_id = ?1 and user_id = ?2
+                   order by last desc, source limit ?3)";
+    tx.exec(sql, &[&tx.app(), &user, &MOST_PLACES])?;
+    Ok(())
+}
+
+/// Forgets all places of a user.
+pub fn forget_places(tx: &Tx<'_>, user: &str) -> Result<()> {
+    let sql = "delete from sys.places where app_id = ?1 and user_id = ?2";
+    tx.exec(sql, &[&tx.app(), &user])?;
+    Ok(())
+}
+
+/// Forgets up to `most` places that nobody came from since `before`.
+pub fn sweep_places(tx: &Tx<'_>, before: Millis, most: u32) -> Result<u64> {
+    let sql = "delete from sys.places where app_id = ?1 and (user_id, source) in (
+                   select user_id, source from sys.places
+                   where app_id = ?1 and last < ?2 limit ?3)";
+    Ok(tx.exec(sql, &[&tx.app(), &before, &i64::from(most)])?)
+}
