@@ -448,6 +448,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table of cases is long")]
     fn each_validator_takes_what_it_is_for_and_nothing_else() {
         let none = json!({});
         for (id, params, kind, good, bad) in [
