@@ -22,7 +22,7 @@ use server::settings::Profile;
 use crate::harness::{Desk, HORSE, Reply, TestApp, TestServer, text};
 
 /// Schemas that are tried; `USHER_MODEL_CASES` asks for more. Each is tried with [`ROWS`] bodies.
-const SCHEMAS: usize = 10;
+const SCHEMAS: usize = 15;
 const ROWS: usize = 7;
 /// What the random numbers are made of: the same in every run, unless `USHER_MODEL_SEED` says
 /// otherwise.
@@ -160,6 +160,7 @@ fn value() -> impl Strategy<Value = Value> {
     let instants: Vec<&str> = INSTANTS.iter().map(|it| it.0).collect();
     prop_oneof![
         2 => Just(Value::Null),
+        2 => select(vec![json!(""), json!(" ")]),
         6 => select(words.to_vec()).prop_map(|it| json!(it)),
         2 => select(instants).prop_map(|it| json!(it)),
         2 => "\\PC{0,12}".prop_map(|it| json!(it)),
