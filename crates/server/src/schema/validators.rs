@@ -1,7 +1,7 @@
 //! The ready-made validators of property values, one entry each, and the check of a column's own.
 //!
 //! Wire: users-api 5.5. Every value that is stored passes [`check`], since it is part of
-//! [`values::to_stored`](super::values::to_stored); `null` passes always.
+//! [`to_stored`](super::values::to_stored); `null` passes always.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -448,6 +448,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table of cases is long")]
     fn each_validator_takes_what_it_is_for_and_nothing_else() {
         let none = json!({});
         for (id, params, kind, good, bad) in [
