@@ -4,6 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::keys;
 use crate::clock::{Millis, Seconds};
 use crate::cluster;
 use crate::error::{Error, Result};
@@ -18,7 +19,6 @@ use crate::store::apps::{App, State as Stage};
 use crate::store::changes::Kind;
 use crate::store::domains::Domain;
 use crate::store::jobs::New;
-use crate::store::keys::Key;
 use crate::store::{self, Tx};
 use crate::web::{Answer, Body, Desk, Names, Reply, State, host, text};
 
@@ -65,7 +65,7 @@ pub async fn make(
     let mut keys = Vec::new();
     let mut stored = Vec::new();
     for device in DEVICES {
-        let (token, key) = new_key(server, &app.id, device);
+        let (token, key) = keys::fresh(server, &app.id, device);
         keys.push((device, token));
         stored.push(key);
     }
@@ -120,20 +120,6 @@ async fn complete(server: &Server, author: Author, app: &App) -> Result<()> {
         events::record(tx, &keep.random, &author, Event::AppCreated, &id.0, &change)
     };
     server.apps.platform.data.write(activate).await
-}
-
-fn new_key(server: &Server, app: &AppId, device: &str) -> (Token, Key) {
-    let id = server.random.opaque();
-    let token = Token::new(&server.random);
-    let place = format!("{}/api-keys/{id}", app.0);
-    let key = Key {
-        name: device.to_owned(),
-        device: device.to_owned(),
-        hash: token.digest(),
-        sealed: server.sealer.seal(&server.random, &place, token.reveal()),
-        id,
-    };
-    (token, key)
 }
 
 /// Removes an application for good: from the moment of the first commit nobody reaches it here, and
@@ -252,36 +238,13 @@ pub async fn delete(State(server): State<Server>, desk: Desk) -> Reply {
 /// `GET /{app}/console/appsettings`.
 pub async fn settings(State(server): State<Server>, desk: Desk) -> Reply {
     let app = desk.app()?;
-    let keys = app.keys.iter().map(|it| shown_key(&server, &app.id, it));
+    let keys = app.keys.iter().map(|it| keys::shown(&server, &app.id, it));
     let keys = keys.collect::<Result<Vec<Value>>>()?;
     Answer::json(&json!({
         "appName": app.name,
         "profile": app.profile.as_str(),
         "apiKeys": keys,
     }))
-}
-
-/// `POST /{app}/console/apikey/{id}/regenerate`.
-pub async fn regenerate(State(server): State<Server>, desk: Desk, names: Names) -> Reply {
-    let app = desk.app()?;
-    let old = app.keys.iter().find(|it| it.id == names.get("id"));
-    let old = old.ok_or_else(|| Error::bad_parameter("There is no such API key"))?;
-    let (token, key) = new_key(&server, &app.id, &old.device);
-    let place = format!("{}/api-keys/{}", app.id.0, old.id);
-    let sealed = server.sealer.seal(&server.random, &place, token.reveal());
-    let key = Key { id: old.id.clone(), name: old.name.clone(), sealed, ..key };
-    let shown = shown_key(&server, &app.id, &key)?;
-    let (id, author, keep) = (app.id.clone(), desk.author(), server.clone());
-    let write = move |tx: &Tx<'_>| {
-        if !store::keys::replace(tx, &id, &key.id, &key.hash, &key.sealed)? {
-            return Err(Error::bad_parameter("There is no such API key"));
-        }
-        cluster::tell(tx, &keep, (Kind::App, &id.0, ""), author.at)?;
-        let change = json!({ "key": key.id });
-        events::record(tx, &keep.random, &author, Event::KeyRegenerated, &id.0, &change)
-    };
-    server.apps.platform.data.write(write).await?;
-    Answer::json(&shown)
 }
 
 /// `GET /{app}/console/settings/custom-domain`.
@@ -388,16 +351,6 @@ fn shown(app: &App) -> Value {
         "profile": app.profile.as_str(),
         "type": "general",
     })
-}
-
-fn shown_key(server: &Server, app: &AppId, key: &Key) -> Result<Value> {
-    let secret = server.sealer.open(&format!("{}/api-keys/{}", app.0, key.id), &key.sealed)?;
-    Ok(json!({
-        "id": key.id,
-        "name": key.name,
-        "deviceType": key.device,
-        "apiKey": secret.reveal(),
-    }))
 }
 
 fn shown_domain(domain: &Domain) -> Value {

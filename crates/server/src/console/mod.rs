@@ -2,6 +2,7 @@
 
 pub mod apps;
 pub mod developers;
+mod keys;
 mod sessions;
 mod settings;
 pub mod setup;
@@ -17,10 +18,8 @@ use crate::web::{Access, Route, Token, delete, get, post, put};
 
 /// What this feature answers to.
 pub fn routes() -> Vec<Route> {
-    [of_developers(), of_applications(), of_settings(), of_records(), of_sessions()]
-        .into_iter()
-        .flatten()
-        .collect()
+    let all = [of_developers(), of_applications(), of_keys(), of_domains(), of_settings()];
+    all.into_iter().chain([of_records(), of_sessions()]).flatten().collect()
 }
 
 const ALL: (Access, Token) = (Access::Anybody, Token::Ignored);
@@ -91,24 +90,11 @@ fn of_applications() -> Vec<Route> {
         ("appName", text(), "1 to 100 characters"),
         ("profile?", word(&profiles), "How strict it is; by default as the operator has set"),
     ]);
-    let key = object(&[
-        ("id", text(), ""),
-        ("name", text(), ""),
-        ("deviceType", word(&apps::DEVICES), "The kind of client"),
-        ("apiKey", text(), "The key itself"),
-    ]);
     let settings = object(&[
         ("appName", text(), ""),
         ("profile", word(&profiles), ""),
-        ("apiKeys", list(&key), "One for each kind of client"),
+        ("apiKeys", list(&key()), "One for each kind of client, and those that were added"),
     ]);
-    let domain = object(&[
-        ("id", text(), ""),
-        ("domain", text(), "A host name"),
-        ("apiKeyId", text(), "The key that its requests count as shown"),
-    ]);
-    let new_domain =
-        object(&[("domain", text(), "A host name"), ("apiKeyId", text(), "The id of an API key")]);
     let name = object(&[("appName", text(), "1 to 100 characters")]);
     vec![
         get(
@@ -132,13 +118,53 @@ fn of_applications() -> Vec<Route> {
         delete(("deleteApp", "/application", "Deletes the application"), MEMBER, apps::delete),
         get(("appSettings", "/appsettings", "Shows name and API keys"), MEMBER, apps::settings)
             .gives(settings),
+    ]
+}
+
+fn key() -> Value {
+    object(&[
+        ("id", text(), ""),
+        ("name", text(), ""),
+        ("deviceType", text(), "The kind of client: ANDROID, IOS, JS, REST, WP, AS, BL, or a name"),
+        ("apiKey", text(), "The key itself"),
+    ])
+}
+
+fn of_keys() -> Vec<Route> {
+    let name = object(&[("name", text(), "1 to 45 characters")]);
+    vec![
+        post(("createKey", "/apikey", "Adds an API key"), MEMBER, keys::create)
+            .takes(name.clone())
+            .gives(key())
+            .refuses(&[3038]),
+        get(("readKey", "/apikey/{id}", "Shows an API key"), MEMBER, keys::read)
+            .gives(key())
+            .refuses(&[3038]),
+        put(("renameKey", "/apikey/{id}", "Renames an API key"), MEMBER, keys::rename)
+            .takes(name)
+            .gives(key())
+            .refuses(&[3038]),
+        delete(("deleteKey", "/apikey/{id}", "Removes an API key"), MEMBER, keys::delete)
+            .refuses(&[3038]),
         post(
             ("regenerateKey", "/apikey/{id}/regenerate", "Gives an API key a new secret"),
             MEMBER,
-            apps::regenerate,
+            keys::regenerate,
         )
-        .gives(key)
+        .gives(key())
         .refuses(&[3038]),
+    ]
+}
+
+fn of_domains() -> Vec<Route> {
+    let domain = object(&[
+        ("id", text(), ""),
+        ("domain", text(), "A host name"),
+        ("apiKeyId", text(), "The key that its requests count as shown"),
+    ]);
+    let new_domain =
+        object(&[("domain", text(), "A host name"), ("apiKeyId", text(), "The id of an API key")]);
+    vec![
         get(
             ("listDomains", "/settings/custom-domain", "Lists the application's domains"),
             MEMBER,

@@ -92,6 +92,8 @@ pub enum Event {
     AppDeleted,
     /// An API key got a new secret.
     KeyRegenerated,
+    /// An API key was added, renamed or removed.
+    KeyChanged,
     /// A domain was mapped, changed or removed.
     DomainChanged,
     /// A developer came to be.
@@ -118,6 +120,7 @@ impl Event {
             Self::AppRenamed => "app.renamed",
             Self::AppDeleted => "app.deleted",
             Self::KeyRegenerated => "app.key-regenerated",
+            Self::KeyChanged => "app.key",
             Self::DomainChanged => "app.domain",
             Self::DeveloperCreated => "developer.created",
         }

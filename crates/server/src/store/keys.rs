@@ -13,7 +13,8 @@ pub struct Key {
     pub id: String,
     /// Its name; the same as `device` for the seven that every application has.
     pub name: String,
-    /// The kind of client that uses it: `JS`, `REST`, `IOS`, `ANDROID`, `WP`, `AS`, `BL`.
+    /// The kind of client that uses it: `JS`, `REST`, `IOS`, `ANDROID`, `WP`, `AS`, `BL`, or the name
+    /// that a developer has chosen.
     pub device: String,
     /// The digest.
     pub hash: TokenHash,
@@ -44,6 +45,30 @@ pub fn insert(tx: &Tx<'_>, app: &AppId, key: &Key, now: Millis) -> Result<()> {
                values (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     tx.exec(sql, &[&key.id, &app.0, &key.name, &key.device, &key.hash.0, &key.sealed, &now])?;
     Ok(())
+}
+
+/// Adds one that a developer wants; false if the application has one of that name.
+pub fn add(tx: &Tx<'_>, app: &AppId, key: &Key, now: Millis) -> Result<bool> {
+    let sql = "insert into control.api_keys (id, app_id, name, device, hash, sealed, created)
+               values (?1, ?2, ?3, ?4, ?5, ?6, ?7) on conflict (app_id, name) do nothing";
+    let args: [&dyn engine::ToValue; 7] =
+        [&key.id, &app.0, &key.name, &key.device, &key.hash.0, &key.sealed, &now];
+    Ok(tx.exec(sql, &args)? == 1)
+}
+
+/// Gives a key another name; false if the application has one of that name.
+pub fn rename(tx: &Tx<'_>, app: &AppId, id: &str, name: &str) -> Result<bool> {
+    let sql = "update control.api_keys set name = ?1 where app_id = ?2 and id = ?3";
+    match tx.exec(sql, &[&name, &app.0, &id]) {
+        Err(engine::Error::Unique { .. }) => Ok(false),
+        renamed => Ok(renamed? == 1),
+    }
+}
+
+/// Removes a key, and with it the domains that stand for it; false if it is not there.
+pub fn delete(tx: &Tx<'_>, app: &AppId, id: &str) -> Result<bool> {
+    let sql = "delete from control.api_keys where app_id = ?1 and id = ?2";
+    Ok(tx.exec(sql, &[&app.0, &id])? == 1)
 }
 
 /// Gives a key a new secret; false if it is not a key of the application.

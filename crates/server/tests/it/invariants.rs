@@ -91,9 +91,10 @@ const PLATFORM: &[Rule] = &[
               where m.app_id = a.id and m.developer_id = a.owner)",
     ),
     (
-        "an application has other than seven API keys",
+        "an application lacks one of its seven API keys",
         "select a.id as what from control.apps a where ?1 = '' and 7 <>
-             (select count(*) from control.api_keys k where k.app_id = a.id)",
+             (select count(*) from control.api_keys k where k.app_id = a.id
+              and k.device in ('JS', 'REST', 'IOS', 'ANDROID', 'WP', 'AS', 'BL'))",
     ),
     (
         "an active application has no event",

@@ -25,6 +25,7 @@ mod identities;
 mod invariants;
 mod job_simulation;
 mod jobs;
+mod keys;
 mod kill;
 mod limits;
 mod load;

@@ -12,7 +12,7 @@ use static_assertions::{assert_impl_all, assert_not_impl_any};
 
 use crate::harness::{HORSE, OWNER, Reply, Setup, TestServer, text};
 
-// PW-12, and house rule 7: a secret is shown by nobody's mistake.
+// PW-12 and E-4: a secret is shown by nobody's mistake, and compared by its digest alone.
 assert_not_impl_any!(Token: std::fmt::Display, serde::Serialize, PartialEq);
 assert_not_impl_any!(TokenHash: std::fmt::Display, serde::Serialize);
 assert_not_impl_any!(server::secret::Sealer: std::fmt::Debug, std::fmt::Display, serde::Serialize);

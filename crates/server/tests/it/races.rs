@@ -278,7 +278,7 @@ async fn settle(other: Option<&TestServer>) {
 }
 
 #[test]
-fn more_than_the_hash_queue_takes_is_sent_away_and_nothing_is_half_done() {
+fn pw_11_more_than_the_hash_queue_takes_is_sent_away_and_nothing_is_half_done() {
     many_threads().block_on(async {
         let options = Options { hash_threads: Some(1), hash_wait_seconds: Some(2), ..unbraked() };
         let server = TestServer::with(Setup { options, ..Setup::default() }).await;
