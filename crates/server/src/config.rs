@@ -103,6 +103,9 @@ pub struct Options {
     /// knows, where an application does not say; by default 100.
     #[arg(long)]
     pub wrong_passwords_per_account: Option<u32>,
+    /// A file with passwords that nobody may have, one a line, beside those that the server knows.
+    #[arg(long)]
+    pub password_blocklist: Option<PathBuf>,
 }
 
 /// Settings without a flag, because others see the command line: names, and what they mean.
@@ -158,6 +161,8 @@ pub struct Config {
     pub limits: Limits,
     /// The limits on guessing and flooding, where an application does not say.
     pub brakes: crate::settings::Limits,
+    /// Passwords that nobody may have.
+    pub password_blocklist: Option<PathBuf>,
     /// What a password hash costs.
     pub hashing: hashes::PoolOptions,
 }
@@ -294,6 +299,7 @@ fn over(top: Options, below: Options) -> Options {
         wrong_passwords_per_account: top
             .wrong_passwords_per_account
             .or(below.wrong_passwords_per_account),
+        password_blocklist: top.password_blocklist.or(below.password_blocklist),
     }
 }
 
@@ -372,6 +378,7 @@ fn check(options: Options) -> Result<Config, String> {
         new_app_profile: profile,
         master_key_file: options.master_key_file,
         master_key: options.master_key,
+        password_blocklist: options.password_blocklist,
         limits: Limits {
             body_bytes: options.body_bytes.unwrap_or(1 << 20),
             uri_bytes: 16 << 10,

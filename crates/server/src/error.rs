@@ -81,6 +81,9 @@ refusals! {
     not_logged_in: BAD_REQUEST, 3028, "The operation needs a logged-in user. Send the user-token header";
     /// A change of another user, or a guest's conversion without the guest's own token.
     not_your_user: BAD_REQUEST, 3029, "You are not allowed to change this user";
+    /// A new password or identity in an update that may not set it: it takes the user's own recent
+    /// session, the server-code key or a developer.
+    not_recent: BAD_REQUEST, 3029, "A new password or identity needs a recent login of this very user. Log in again and repeat the change";
     /// An update of a user who does not exist.
     no_such_user_to_update: BAD_REQUEST, 3030, "There is no user with this id";
     /// An identity that another user has, at registration.
@@ -99,6 +102,10 @@ refusals! {
     status_needs_server_key: BAD_REQUEST, 3054, "Operation allowed only for BL logic.";
     /// No user with that object id, at a login by id.
     no_such_user_id: BAD_REQUEST, 3057, "There is no user with this id";
+    /// A check of a password without a session.
+    nobody_to_verify: BAD_REQUEST, 3121, "No authenticated user is associated with request";
+    /// A check of a password with a client key.
+    verify_needs_server_key: BAD_REQUEST, 3122, "Password verification allowed only from CloudCode";
     /// A login before the address was confirmed.
     not_confirmed: BAD_REQUEST, 3087, "User cannot login till his registration is not confirmed via email";
     /// A disabled account, at login and for every call with its token.
@@ -163,6 +170,10 @@ refusals! {
     no_such_table(name: &str): BAD_REQUEST, 1009, "Table not found by name '{name}'. Check its spelling and case, or create it in the Console";
     /// The caller may not add objects to the table.
     create_denied(table: &str): BAD_REQUEST, 1011, "You do not have permission to create objects of table {table}";
+    /// The caller may not change objects of the table.
+    update_denied(table: &str): BAD_REQUEST, 1012, "You do not have permission to update objects of table {table}";
+    /// The caller may not remove objects of the table.
+    delete_denied(table: &str): BAD_REQUEST, 1014, "You do not have permission to delete objects of table {table}";
     /// The caller may not read objects of the table.
     find_denied(table: &str): BAD_REQUEST, 1013, "You do not have permission to find objects of table {table}";
     /// A condition that cannot be read or is not served yet.
@@ -322,8 +333,9 @@ mod tests {
 
     use super::*;
 
-    /// The wire has one code for whatever is wrong with a column in a query.
-    const SHARED: &[u32] = &[1006];
+    /// The wire has one code for whatever is wrong with a column in a query, and one for whatever
+    /// one may not do to a user.
+    const SHARED: &[u32] = &[1006, 3029];
 
     #[test]
     fn codes_are_unique_but_where_the_wire_shares_them() {

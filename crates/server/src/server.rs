@@ -22,6 +22,7 @@ use crate::config::Limits;
 use crate::ids::Random;
 use crate::live::Live;
 use crate::metrics::Metrics;
+use crate::password::Blocklist;
 use crate::secret::Sealer;
 use crate::settings::Limits as Set;
 
@@ -45,6 +46,8 @@ pub struct Parts {
     pub live: Live,
     /// Hashing and checking of passwords, off the request threads.
     pub passwords: hashes::Pool,
+    /// Passwords that nobody may have.
+    pub blocklist: Blocklist,
     /// How much a request may ask for.
     pub limits: Limits,
     /// Where clients reach the server, without a slash at the end.

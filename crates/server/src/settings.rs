@@ -49,6 +49,8 @@ pub struct Settings {
     pub login: Login,
     /// How tables grow.
     pub data: Data,
+    /// What passwords must be, and what a new one does.
+    pub passwords: Passwords,
     /// Origins whose pages may call the API: `*` for any, or `scheme://host[:port]`.
     pub origins: Vec<String>,
 }
@@ -194,12 +196,46 @@ pub struct Data {
     pub include_object_id_by_default: bool,
 }
 
+/// `GET`, `PUT …/console/passwords`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct Passwords {
+    /// What a new password of a user must be. `standard`: 8 characters and none that everybody
+    /// knows; with profile `compat`, 1 character. `nist`: 15 characters and none that everybody
+    /// knows, with either profile.
+    pub password_policy: PasswordPolicy,
+    /// The fewest characters, where that is more than the policy asks; at most 128.
+    pub minimum_length: u32,
+    /// For how many seconds after a login a user may set a new password or identity, 1 to 2592000.
+    pub recent_login: Seconds,
+    /// Whether the other sessions of a user live on when the password changes.
+    pub keep_sessions: bool,
+}
+
+/// What a new password must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum PasswordPolicy {
+    /// As the profile has it.
+    Standard,
+    /// As NIST SP 800-63B-4 has it where the password is the only factor.
+    Nist,
+}
+
+impl Default for Passwords {
+    fn default() -> Self {
+        let (password_policy, recent_login) = (PasswordPolicy::Standard, Seconds(300));
+        Self { password_policy, minimum_length: 0, recent_login, keep_sessions: false }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
             registration: Registration::default(),
             login: Login::default(),
             data: Data::default(),
+            passwords: Passwords::default(),
             origins: vec!["*".to_owned()],
         }
     }
@@ -300,6 +336,15 @@ impl Settings {
                 let message = format!("{name} must be a number from 1 to {MOST}, or absent");
                 return Err(Error::bad_parameter(message));
             }
+        }
+        let passwords = &self.passwords;
+        if passwords.minimum_length > 128 {
+            return Err(Error::bad_parameter("minimumLength must be 128 at most"));
+        }
+        if passwords.recent_login.0 == 0 || passwords.recent_login > LONGEST_TIMEOUT {
+            return Err(Error::bad_parameter(
+                "recentLogin must be a number of seconds from 1 to 2592000",
+            ));
         }
         let origin = |it: &String| it == "*" || (it.contains("://") && !it.ends_with('/'));
         match self.origins.iter().find(|it| !origin(it)) {

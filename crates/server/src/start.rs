@@ -16,6 +16,7 @@ use crate::error::Result;
 use crate::ids::Random;
 use crate::live::Live;
 use crate::metrics::Metrics;
+use crate::password::Blocklist;
 use crate::secret::{SealError, Sealer};
 use crate::server::{Agenda, Background, Brakes, Lease, Parts, Server};
 use crate::web::{self, Outer};
@@ -98,6 +99,10 @@ pub async fn build(
     public_url: &str,
     instruments: Instruments,
 ) -> Result<Server, String> {
+    let blocklist = match &config.password_blocklist {
+        Some(path) => Blocklist::with_file(path)?,
+        None => Blocklist::default(),
+    };
     let random = instruments.random;
     let sealer =
         given_key(config).unwrap_or_else(|| Sealer::of_directory(&config.data_dir, &random));
@@ -130,6 +135,7 @@ pub async fn build(
         cell,
         live: Live::new(SESSIONS),
         passwords,
+        blocklist,
         limits: config.limits.clone(),
         public_url: public_url.to_owned(),
         new_app_profile: config.new_app_profile,

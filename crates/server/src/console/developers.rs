@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use crate::error::{Error, Result};
 use crate::events::{self, Actor, Author, Event};
 use crate::ids::DeveloperId;
-use crate::password;
+use crate::password::{self, Measure};
 use crate::schema::identity;
 use crate::server::Server;
 use crate::sessions;
 use crate::sessions::brake::{self, Door};
-use crate::settings::Profile;
+use crate::settings::{Passwords, Profile};
 use crate::store::{self, Tx, developers::Developer};
 use crate::web::{Answer, Asked, Body, Desk, Reply, State, text};
 
@@ -37,7 +37,10 @@ pub async fn prepare(
     if name.chars().count() > 100 || name.chars().any(char::is_control) {
         return Err(Error::bad_parameter("A name has at most 100 characters, all of them visible"));
     }
-    let accepted = password::accept(door, Profile::Standard, secret)?;
+    let (profile, rules) = (Profile::Standard, &Passwords::default());
+    let (identity, list) = (canonical.as_str(), &server.blocklist);
+    let measure = Measure { profile, rules, list, app: "Usher", identity, name };
+    let accepted = password::accept(door, &measure, secret)?;
     let hash = password::hash(&server.passwords, &server.random, accepted).await?;
     let now = server.clock.now();
     let developer = Developer {

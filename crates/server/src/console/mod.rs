@@ -3,18 +3,19 @@
 pub mod apps;
 pub mod developers;
 mod keys;
+mod records;
 mod sessions;
 mod settings;
 pub mod setup;
 
 use serde_json::Value;
 
-use crate::data;
 use crate::jobs::Kind;
 use crate::login::SESSION;
-use crate::settings::{Data, Login, Profile, Registration};
-use crate::web::shape::{any, list, named, number, object, of, text, time, word};
+use crate::settings::{Data, Login, Passwords, Profile, Registration};
+use crate::web::shape::{any, flag, list, named, number, object, of, text, time, word};
 use crate::web::{Access, Route, Token, delete, get, post, put};
+use crate::{data, users};
 
 /// What this feature answers to.
 pub fn routes() -> Vec<Route> {
@@ -247,6 +248,20 @@ fn of_settings() -> Vec<Route> {
         .takes(of::<Data>())
         .gives(of::<Data>())
         .refuses(SETTINGS),
+        get(
+            ("passwordSettings", "/passwords", "Shows what passwords must be"),
+            MEMBER,
+            settings::passwords,
+        )
+        .gives(of::<Passwords>()),
+        put(
+            ("setPasswordSettings", "/passwords", "Sets what passwords must be"),
+            MEMBER,
+            settings::set_passwords,
+        )
+        .takes(of::<Passwords>())
+        .gives(of::<Passwords>())
+        .refuses(SETTINGS),
         put(
             ("setOrigins", "/domaincontrolsettings", "Sets the origins of pages that may call"),
             MEMBER,
@@ -259,7 +274,7 @@ fn of_settings() -> Vec<Route> {
 
 fn of_records() -> Vec<Route> {
     let row: Value = named("Object");
-    let status = object(&[("userStatus", word(&["ENABLED", "DISABLED"]), "The status to be")]);
+    let one = object(&[("objectId", text(), "The id of a record")]);
     vec![
         post(("consoleFind", "/data/{table}/find", "Finds records"), MEMBER, settings::find)
             .takes(data::page_shape())
@@ -269,14 +284,29 @@ fn of_records() -> Vec<Route> {
             .takes(data::count_shape())
             .gives(number())
             .refuses(&[1009, 1017]),
+        post(("consoleCreate", "/data/{table}", "Adds a user"), MEMBER, records::create)
+            .takes(named("NewUser"))
+            .gives(named("User"))
+            .refuses(&[1007, 1155, 3011, 3012, 3013, 3033, 3038, 3039, 3040, 3045, 8023]),
         put(
-            ("consoleSetStatus", "/data/{table}/{id}", "Enables or disables a user"),
+            ("consoleUpdate", "/data/{table}/{id}", "Changes a user: any property, and the status"),
             MEMBER,
-            settings::set_status,
+            records::update,
         )
-        .takes(status)
+        .takes(row)
         .gives(named("User"))
-        .refuses(&[3038, 3057]),
+        .refuses(&[1000, 1007, 1155, 3018, 3038, 3039, 3040, 3045, 8023]),
+        delete(("consoleDelete", "/data/{table}/{id}", "Deletes a user"), MEMBER, records::delete)
+            .gives(users::deleted())
+            .refuses(&[1000, 3038]),
+        delete(
+            ("consoleDeleteMany", "/data/tables/{table}/records", "Deletes users"),
+            MEMBER,
+            records::delete_many,
+        )
+        .takes(list(&one))
+        .gives(flag())
+        .refuses(&[3038]),
     ]
 }
 

@@ -13,8 +13,7 @@ use crate::sessions;
 use crate::settings::{Settings, merge};
 use crate::store::changes::Kind;
 use crate::store::{self, Tx};
-use crate::users;
-use crate::web::{Answer, Body, Desk, Names, Reply, State, text};
+use crate::web::{Answer, Body, Desk, Names, Reply, State};
 
 /// Changes the settings in force, and makes the next request see it.
 async fn change(
@@ -84,6 +83,19 @@ pub async fn set_data(State(server): State<Server>, desk: Desk, body: Body) -> R
     Answer::json(&change(&server, &desk, edit).await?.data)
 }
 
+pub async fn passwords(desk: Desk) -> Reply {
+    Answer::json(&desk.app()?.settings.passwords)
+}
+
+pub async fn set_passwords(State(server): State<Server>, desk: Desk, body: Body) -> Reply {
+    let sent = body.object()?;
+    let edit = move |it: &mut Settings| {
+        it.passwords = merge(&it.passwords, &sent)?;
+        Ok(())
+    };
+    Answer::json(&change(&server, &desk, edit).await?.passwords)
+}
+
 pub async fn set_origins(State(server): State<Server>, desk: Desk, Body(body): Body) -> Reply {
     let wrong = || Error::bad_parameter("Send a JSON array of origins");
     let list = body.as_ref().and_then(Value::as_array).ok_or_else(wrong)?;
@@ -109,31 +121,4 @@ pub async fn find(desk: Desk, names: Names, body: Body) -> Reply {
 
 pub async fn count(desk: Desk, names: Names, body: Body) -> Reply {
     data::console_count(desk.app()?, names.get("table"), &body.object()?).await
-}
-
-/// `PUT /{app}/console/data/Users/{id}` with `userStatus`; other properties come with the editor.
-pub async fn set_status(
-    State(server): State<Server>,
-    desk: Desk,
-    names: Names,
-    body: Body,
-) -> Reply {
-    let (app, body) = (desk.app()?, body.object()?);
-    if names.get("table") != crate::schema::USERS {
-        return Err(Error::bad_parameter("Records can be changed here for Users only, as yet"));
-    }
-    if let Some(other) = body.keys().find(|it| !["userStatus", "objectId"].contains(&it.as_str())) {
-        let message = format!("{other} cannot be changed here yet, only userStatus");
-        return Err(Error::bad_parameter(message));
-    }
-    let (id, status) = (names.get("id"), text(&body, "userStatus").unwrap_or_default());
-    users::set_status(&server, app, desk.author(), id, status).await?;
-    let (table, wanted) = (app.users()?, id.to_owned());
-    let read = app.realm.data.read(move |db| {
-        let mut out = Vec::new();
-        store::objects::write_one(db, &table, &wanted, &mut out)?;
-        out.push(b'}');
-        Ok::<_, Error>(out)
-    });
-    Ok(Answer::json_text(read.await?))
 }

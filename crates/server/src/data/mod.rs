@@ -8,8 +8,9 @@ pub use find::{console_count, console_find, read_one};
 
 use serde_json::Value;
 
+use crate::users::deleted;
 use crate::web::shape::{list, named, number, object, text};
-use crate::web::{Access, Route, Token, get, post, put};
+use crate::web::{Access, Route, Token, delete, get, post, put};
 
 /// What this feature answers to.
 pub fn routes() -> Vec<Route> {
@@ -35,14 +36,21 @@ pub fn routes() -> Vec<Route> {
         get(("readObject", "/data/{table}/{id}", "Reads an object"), seen, find::read)
             .gives(row.clone())
             .refuses(&[1000, 1009, 1013, 2000]),
-        put(("saveObject", "/data/{table}", "Adds an object"), seen, save::save)
+        put(("saveObject", "/data/{table}", "Adds an object, or changes a user"), seen, save::save)
+            .takes(row.clone())
+            .gives(row.clone())
+            .refuses(SAVE),
+        post(("createObject", "/data/{table}", "Adds an object"), seen, save::create)
             .takes(row.clone())
             .gives(row.clone())
             .refuses(ADD),
-        post(("createObject", "/data/{table}", "Adds an object"), seen, save::save)
+        put(("updateObject", "/data/{table}/{id}", "Changes a user"), seen, save::update)
             .takes(row.clone())
             .gives(row)
-            .refuses(ADD),
+            .refuses(&[1000, 1007, 1012, 1155, 2000, 3018, 3029, 3038, 3039, 3040, 3045, 8023]),
+        delete(("deleteObject", "/data/{table}/{id}", "Deletes a user"), seen, save::delete)
+            .gives(deleted())
+            .refuses(&[1000, 1014, 2000, 3038]),
     ]
 }
 
@@ -75,3 +83,8 @@ const FIND: &[u32] = &[1004, 1005, 1006, 1009, 1013, 1017, 1025, 2000];
 /// Adding a user is a registration, with its refusals.
 const ADD: &[u32] =
     &[999, 1007, 1009, 1011, 1155, 2000, 3011, 3012, 3013, 3033, 3038, 3039, 3040, 3045, 8023];
+/// The same, or changing one who is there.
+const SAVE: &[u32] = &[
+    999, 1000, 1007, 1009, 1011, 1012, 1155, 2000, 3011, 3012, 3013, 3018, 3029, 3033, 3038, 3039,
+    3040, 3045, 8023,
+];

@@ -1,6 +1,7 @@
 //! Adding an object: to `Users` by the rules of accounts, to any other table by its columns.
 //!
-//! Wire: data-api 2.1, users-api 2.18. Changing an object comes with the whole data service.
+//! Wire: data-api 2.1, users-api 2.12, 2.13 and 2.18. Users can be changed and deleted; plain objects
+//! with the whole data service.
 
 use serde_json::{Map, Value};
 
@@ -11,15 +12,64 @@ use crate::password::Door;
 use crate::roles::{self, Decision, Operation};
 use crate::schema::{Maker, USERS, values};
 use crate::server::Server;
+use crate::sessions::brake;
 use crate::store::objects;
 use crate::store::users::Status;
+use crate::users;
 use crate::users::draft::new_property;
 use crate::users::register;
 use crate::users::write::Change;
 use crate::web::{Answer, Body, Caller, Names, Reply, State};
 
+/// Adds an object, or changes the user whose `objectId` the body has, and answers with it.
+pub async fn save(state: State<Server>, caller: Caller, names: Names, Body(body): Body) -> Reply {
+    let id = body.as_ref().and_then(|it| it.get("objectId")).and_then(Value::as_str);
+    match id.map(str::to_owned) {
+        Some(id) if names.get("table") == USERS => {
+            change(&state.0, &caller, USERS, &id, Body(body)).await
+        }
+        _ => create(state, caller, names, Body(body)).await,
+    }
+}
+
+/// Changes a user and answers with the user.
+pub async fn update(state: State<Server>, caller: Caller, names: Names, body: Body) -> Reply {
+    change(&state.0, &caller, names.get("table"), names.get("id"), body).await
+}
+
+async fn change(server: &Server, caller: &Caller, table: &str, id: &str, body: Body) -> Reply {
+    let body = body.object()?;
+    if table != USERS {
+        if roles::may(caller, Operation::Update, table) == Decision::Deny {
+            return Err(Error::update_denied(table));
+        }
+        users::update::only_users(table)?;
+    }
+    if !roles::may_user(caller, Operation::Update, id) {
+        return Err(Error::denied());
+    }
+    users::update::by_caller(server, caller, (Door::Update, Error::no_such_object), id, &body).await
+}
+
+/// Deletes a user and tells when.
+pub async fn delete(State(server): State<Server>, caller: Caller, names: Names) -> Reply {
+    let table = names.get("table");
+    if table != USERS {
+        if roles::may(&caller, Operation::Delete, table) == Decision::Deny {
+            return Err(Error::delete_denied(table));
+        }
+        users::update::only_users(table)?;
+    }
+    users::delete::by_caller(server, &caller, names.get("id")).await
+}
+
 /// Adds an object and answers with it.
-pub async fn save(State(server): State<Server>, caller: Caller, names: Names, body: Body) -> Reply {
+pub async fn create(
+    State(server): State<Server>,
+    caller: Caller,
+    names: Names,
+    body: Body,
+) -> Reply {
     let name = names.get("table");
     let users = name == USERS;
     if roles::may(&caller, Operation::Create, name) != Decision::Allow {
@@ -32,12 +82,19 @@ pub async fn save(State(server): State<Server>, caller: Caller, names: Names, bo
     }
     if users {
         let how = (Door::CreateObject, Status::Enabled, Event::UserCreated);
-        return register::create(&server, &caller, how, None, body).await;
+        let from = brake::registration(&server, &caller)?;
+        let change = Change { server, app: caller.app.clone(), author: caller.author() };
+        return register::create(&change, how, (None, from), body).await;
     }
-    create(&server, &caller, name, &body).await
+    create_plain(&server, &caller, name, &body).await
 }
 
-async fn create(server: &Server, caller: &Caller, name: &str, body: &Map<String, Value>) -> Reply {
+async fn create_plain(
+    server: &Server,
+    caller: &Caller,
+    name: &str,
+    body: &Map<String, Value>,
+) -> Reply {
     let app = &caller.app;
     let (known, unknown) = sort_out(caller, name, body)?;
     let id = server.random.object_id(caller.asked.at);

@@ -68,6 +68,12 @@ pub enum Event {
     GuestCreated,
     /// A guest became a regular user.
     GuestConverted,
+    /// Properties of a user were changed.
+    UserUpdated,
+    /// A user has a new password. Mail tells the owner.
+    PasswordChanged,
+    /// A user was deleted.
+    UserDeleted,
     /// A user was enabled or disabled.
     StatusChanged,
     /// A session began.
@@ -108,6 +114,9 @@ impl Event {
             Self::UserCreated => "user.created",
             Self::GuestCreated => "user.guest",
             Self::GuestConverted => "user.converted",
+            Self::UserUpdated => "user.updated",
+            Self::PasswordChanged => "user.password",
+            Self::UserDeleted => "user.deleted",
             Self::StatusChanged => "user.status",
             Self::SessionOpened => "session.opened",
             Self::SessionClosed => "session.closed",

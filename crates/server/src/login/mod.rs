@@ -4,7 +4,9 @@ mod guest;
 mod logout;
 mod password;
 mod sessions;
+mod verify;
 
+use crate::error::Error;
 use crate::web::shape::{flag, list, named, object, text, time};
 use crate::web::{Access, Route, Token, delete, get, post};
 
@@ -33,6 +35,9 @@ pub fn routes() -> Vec<Route> {
         ("password?", text(), "The password"),
         ("objectId?", text(), "In place of both, with the server-code key: the user's id"),
     ]);
+    let server_code = (Access::ServerCode(Error::verify_needs_server_key), Token::Optional);
+    let typed = object(&[("password", text(), "The password to check")]);
+    let valid = object(&[("valid", flag(), "Whether it is the user's")]);
     vec![
         post(("login", "/users/login", "Logs a user in"), any, password::login)
             .takes(proof)
@@ -62,6 +67,15 @@ pub fn routes() -> Vec<Route> {
             own,
             sessions::end_others,
         ),
+        post(("verifyPassword", "/users/verifypassword", VERIFIES), server_code, verify::verify)
+            .takes(typed.clone())
+            .gives(valid.clone())
+            .refuses(&[999, 3036, 3121]),
+        // As the JavaScript client spells it.
+        post(("verifyPasswordOld", "/users/verifypassowrd", VERIFIES), server_code, verify::verify)
+            .takes(typed)
+            .gives(valid)
+            .refuses(&[999, 3036, 3121]),
         get(("logout", "/users/logout", "Ends the session of the token"), any, logout::logout)
             .changes()
             .refuses(&[20017]),
@@ -73,3 +87,5 @@ pub fn routes() -> Vec<Route> {
         .gives(flag()),
     ]
 }
+
+const VERIFIES: &str = "Checks the password of the logged-in user";

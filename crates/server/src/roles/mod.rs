@@ -21,6 +21,10 @@ pub enum Operation {
     Create,
     /// Read them.
     Find,
+    /// Change them.
+    Update,
+    /// Remove them.
+    Delete,
 }
 
 /// What the rules say.
@@ -37,14 +41,25 @@ pub enum Decision {
 /// Whether `caller` may do `operation` on `table`.
 ///
 /// Two fixed policies until an application has rules of its own: `compat` grants everything, as
-/// the original does for a new application; `standard` lets users see their own record and nothing
-/// else (security C-1). The server-code key may do everything in both.
+/// the original does for a new application; `standard` lets users see, change and remove their own
+/// record and nothing else (security C-1). The server-code key may do everything in both.
 pub fn may(caller: &Caller, operation: Operation, table: &str) -> Decision {
     if caller.is_server_code() || caller.app.profile == Profile::Compat {
         return Decision::Allow;
     }
     match (operation, caller.user()) {
-        (Operation::Find, Some(_)) if table == USERS => Decision::Own,
+        (Operation::Find | Operation::Update | Operation::Delete, Some(_)) if table == USERS => {
+            Decision::Own
+        }
         _ => Decision::Deny,
+    }
+}
+
+/// Whether `caller` may do `operation` on the user with that id, who need not be there.
+pub fn may_user(caller: &Caller, operation: Operation, id: &str) -> bool {
+    match may(caller, operation, USERS) {
+        Decision::Allow => true,
+        Decision::Own => caller.user() == Some(id),
+        Decision::Deny => false,
     }
 }

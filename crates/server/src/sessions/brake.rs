@@ -207,6 +207,11 @@ pub fn recovered(tx: &Tx<'_>, identity: &str, user: &str) -> Result<()> {
     forgive_all(tx, identity)
 }
 
+/// Forgets the places of a user who is deleted: whoever gets the same id inherits nothing.
+pub fn deleted(tx: &Tx<'_>, user: &str) -> Result<()> {
+    attempts::forget_places(tx, user)
+}
+
 /// Notes where a user has registered, so that others cannot keep the user out from there before the
 /// first login.
 pub fn registered(tx: &Tx<'_>, user: &str, from: Option<Group>, now: Millis) -> Result<()> {
@@ -443,11 +448,11 @@ async fn take_back(door: &Door, key: String, place: String) -> Result<()> {
     door.realm.data.write(write).await
 }
 
-/// Counts a registration or a guest. Fails with 999 where the source has made too many. The
+/// Counts a registration or a guest, and tells where the user is. Fails with 999 where the source has made too many. The
 /// server-code key is the owner's own server, which speaks for many.
-pub fn registration(server: &Server, caller: &Caller) -> Result<()> {
+pub fn registration(server: &Server, caller: &Caller) -> Result<Option<Group>> {
     if caller.is_server_code() {
-        return Ok(());
+        return Ok(None);
     }
     let app = &caller.app;
     let many = Limit::Registrations.value(&server.brakes.set, &app.settings, app.profile);
@@ -458,7 +463,7 @@ pub fn registration(server: &Server, caller: &Caller) -> Result<()> {
         Say::Later(wait) => Err(Error::too_many_requests().again_in(wait)),
         Say::Go => {
             server.brakes.settle(&key, rate, false);
-            Ok(())
+            Ok(Some(key.2))
         }
     }
 }

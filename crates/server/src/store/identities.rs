@@ -22,8 +22,21 @@ pub fn claim(tx: &Tx<'_>, kind: &str, value: &str, user: &UserId) -> Result<bool
     Ok(tx.exec(sql, &[&tx.app(), &kind, &value, &user.as_str()])? == 1)
 }
 
+/// What a user has of that kind.
+pub fn of_user(db: &Db<'_>, kind: &str, user: &UserId) -> Result<Option<String>> {
+    let sql = "select value from sys.identities where app_id = ?1 and user_id = ?2 and kind = ?3";
+    Ok(db.row(sql, &[&db.app(), &user.as_str(), &kind], |row| row.get("value"))?)
+}
+
+/// Gives up what a user has of that kind.
+pub fn release(tx: &Tx<'_>, kind: &str, user: &UserId) -> Result<()> {
+    let sql = "delete from sys.identities where app_id = ?1 and user_id = ?2 and kind = ?3";
+    tx.exec(sql, &[&tx.app(), &user.as_str(), &kind])?;
+    Ok(())
+}
+
 /// Gives up all identities of a user.
-pub fn release(tx: &Tx<'_>, user: &UserId) -> Result<()> {
+pub fn release_all(tx: &Tx<'_>, user: &UserId) -> Result<()> {
     let sql = "delete from sys.identities where app_id = ?1 and user_id = ?2";
     tx.exec(sql, &[&tx.app(), &user.as_str()])?;
     Ok(())

@@ -6,6 +6,8 @@ use sea_query::{
     QueryStatementWriter, SimpleExpr, SqliteQueryBuilder, TableRef, Value,
 };
 
+use serde_json::{Map, Value as Json};
+
 use super::{Db, Row, Tx};
 use crate::error::Result;
 use crate::schema::{Column, Table, values};
@@ -63,6 +65,44 @@ pub fn write_one(db: &Db<'_>, table: &Table, id: &str, out: &mut Vec<u8>) -> Res
     db.each(&built(db, &query), &mut |row| {
         found = true;
         write_open_object(row, table, &columns, out)?;
+        Ok(Flow::Stop)
+    })?;
+    Ok(found)
+}
+
+/// The values of these columns of the row with that id, by name; empty if there is no such row.
+pub fn read(
+    db: &Db<'_>,
+    table: &Table,
+    columns: &[&Column],
+    id: &str,
+) -> Result<Map<String, Json>> {
+    let mut query = Query::select();
+    query.columns(columns.iter().map(|it| Alias::new(&it.physical)));
+    query.from(place(db, table));
+    query.and_where(Expr::col(Alias::new("objectId")).eq(id));
+    let mut out = Vec::new();
+    if !columns.is_empty() {
+        db.each(&built(db, &query), &mut |row| {
+            write_open_object(row, table, columns, &mut out)?;
+            out.push(b'}');
+            Ok(Flow::Stop)
+        })?;
+    }
+    let mut read: Map<String, Json> =
+        if out.is_empty() { Map::new() } else { serde_json::from_slice(&out)? };
+    read.remove("___class");
+    Ok(read)
+}
+
+/// One value of the row with that id; null if there is no such row.
+pub fn value(db: &Db<'_>, table: &Table, column: &Column, id: &str) -> Result<Stored> {
+    let mut query = Query::select();
+    query.column(Alias::new(&column.physical)).from(place(db, table));
+    query.and_where(Expr::col(Alias::new("objectId")).eq(id));
+    let mut found = Stored::Null;
+    db.each(&built(db, &query), &mut |row| {
+        found = row.at(0)?.into();
         Ok(Flow::Stop)
     })?;
     Ok(found)

@@ -2,10 +2,11 @@
 
 use serde_json::{Map, Value};
 
+use super::write::Change;
 use crate::error::{Error, Result};
-use crate::password::{self, Door};
+use crate::password::{self, Blocklist, Door, Measure};
 use crate::schema::identity::{self, Canonical};
-use crate::schema::{Kind, Maker, PASSWORD, Table, names, values};
+use crate::schema::{Column, Kind, Maker, PASSWORD, Table, names, values};
 use crate::settings::{Profile, Settings};
 
 /// A user who is about to be.
@@ -20,12 +21,40 @@ pub struct Draft {
     pub password: hashes::Password,
 }
 
+/// What an application asks of its users.
+#[derive(Clone, Copy)]
+pub struct Rules<'a> {
+    /// Its settings.
+    pub settings: &'a Settings,
+    /// How strict it is.
+    pub profile: Profile,
+    /// Its name.
+    pub app: &'a str,
+    /// The passwords that everybody tries first.
+    pub list: &'a Blocklist,
+}
+
+impl<'a> Rules<'a> {
+    /// Those in force for a change.
+    pub fn of(change: &'a Change) -> Self {
+        let app = &*change.app;
+        let list = &change.server.blocklist;
+        Self { settings: &app.settings, profile: app.profile, app: &app.name, list }
+    }
+
+    /// What the password of a user with that identity and name is measured by.
+    pub fn measure(&self, identity: &'a str, name: &'a str) -> Measure<'a> {
+        let Self { settings, profile, app, list } = *self;
+        Measure { profile, rules: &settings.passwords, list, app, identity, name }
+    }
+}
+
 /// Checks `body` in the order of users-api 2.2, 2 to 8.
 ///
 /// Fails with 3011, 3013, 3045, 3039, 3012, 3040, 1007 or 8023.
 pub fn draft(
     door: Door,
-    (table, settings, profile): (&Table, &Settings, Profile),
+    (table, rules): (&Table, &Rules<'_>),
     body: &Map<String, Value>,
 ) -> Result<Draft> {
     let text = body.get(PASSWORD).and_then(Value::as_str).unwrap_or_default();
@@ -35,13 +64,14 @@ pub fn draft(
     let column = table.identity().ok_or_else(|| Error::internal("no column is the identity"))?;
     let shown = match body.get(&column.name) {
         None | Some(Value::Null) => return Err(Error::no_identity(&column.name)),
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Number(number)) => number.to_string(),
-        Some(_) => return Err(Error::wrong_type(&column.name)),
+        Some(value) if value.as_str().is_some_and(|it| it.trim().is_empty()) => {
+            return Err(Error::empty(&column.name));
+        }
+        Some(value) if !value.is_string() && !value.is_number() => {
+            return Err(Error::wrong_type(&column.name));
+        }
+        Some(value) => value,
     };
-    if shown.trim().is_empty() {
-        return Err(Error::empty(&column.name));
-    }
     if body.contains_key("id") {
         return Err(Error::property_id());
     }
@@ -52,18 +82,16 @@ pub fn draft(
     if let Some(missing) = missing {
         return Err(Error::required(&missing.name));
     }
+    let settings = rules.settings;
     if settings.registration.email_confirmation_required {
         let email = body.get("email").and_then(Value::as_str).unwrap_or_default();
         if !identity::is_address(email.trim()) {
             return Err(Error::not_an_address());
         }
     }
-    let refused = |it: identity::Refusal| {
-        Error::refused_value(format!("The value of {} cannot be used: {it}", column.name))
-    };
-    let canonical = identity::canonical(&shown).map_err(refused)?;
-    let shown = identity::display(&shown).map_err(refused)?.to_owned();
-    let password = password::accept(door, profile, text)?;
+    let (canonical, shown) = identity_of(column, shown)?;
+    let name = body.get("name").and_then(Value::as_str).unwrap_or_default();
+    let password = password::accept(door, &rules.measure(&shown, name), text)?;
     let (mut cells, mut unknown) = (Vec::new(), Vec::new());
     for (name, value) in body {
         match table.column(name) {
@@ -73,7 +101,7 @@ pub fn draft(
                 cells.push((name.clone(), values::to_stored(it, &Value::String(shown.clone()))?));
             }
             Some(it) => cells.push((name.clone(), values::to_stored(it, value)?)),
-            None => unknown.extend(new_property(settings, name, value)?),
+            None => unknown.extend(new_property_of_user(settings, name, value)?),
         }
     }
     for column in table.columns.iter().filter(|it| it.maker != Maker::System) {
@@ -83,6 +111,34 @@ pub fn draft(
         }
     }
     Ok(Draft { cells, unknown, identity: canonical, password })
+}
+
+/// An identity, a text or a number, in its canonical form and as it is shown. Fails with 1007 and
+/// 8023.
+pub fn identity_of(column: &Column, value: &Value) -> Result<(Canonical, String)> {
+    let typed = match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        _ => return Err(Error::wrong_type(&column.name)),
+    };
+    let refused = |it: identity::Refusal| {
+        Error::refused_value(format!("The value of {} cannot be used: {it}", column.name))
+    };
+    let canonical = identity::canonical(&typed).map_err(refused)?;
+    Ok((canonical, identity::display(&typed).map_err(refused)?.to_owned()))
+}
+
+/// The same as [`new_property`] for a user: what clients take for a verdict of the server becomes no
+/// column that they can write (security I-6).
+pub fn new_property_of_user(
+    settings: &Settings,
+    name: &str,
+    value: &Value,
+) -> Result<Option<(String, Value)>> {
+    if name.eq_ignore_ascii_case("isEmailConfirmed") {
+        return Ok(None);
+    }
+    new_property(settings, name, value)
 }
 
 /// A property that the table lacks: it becomes a column with dynamic schema, and is dropped

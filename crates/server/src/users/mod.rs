@@ -1,18 +1,20 @@
 //! The account: registration, reading, status.
 
+pub mod delete;
 pub mod draft;
 pub(crate) mod register;
 mod status;
+pub mod update;
 pub mod write;
 
 pub use status::set_status;
 
 use crate::error::Error;
-use crate::web::shape::{any, flag, list, named, object, text, word};
+use crate::web::shape::{any, flag, list, named, object, text, time, word};
 use crate::web::{
     Access, Answer, Caller, Names, Pairs, Reply, Route, State, Token, get, post, put,
 };
-use crate::{data, error, roles, server::Server, store};
+use crate::{data, error, server::Server, store, web};
 
 /// What this feature answers to.
 pub fn routes() -> Vec<Route> {
@@ -60,7 +62,19 @@ pub fn routes() -> Vec<Route> {
         get(("readUser", "/users/{id}", "Reads a user"), seen, read)
             .gives(named("User"))
             .refuses(&[1000, 2000]),
+        put(("updateUser", "/users/{id}", "Changes a user"), seen, update::put)
+            .takes(named("Object"))
+            .gives(named("User"))
+            .refuses(&[1007, 1155, 3018, 3028, 3029, 3030, 3038, 3039, 3040, 3045, 8023]),
+        web::delete(("deleteUser", "/users/{id}", "Deletes a user"), seen, delete::delete)
+            .gives(deleted())
+            .refuses(&[1000, 2000]),
     ]
+}
+
+/// What a deletion is answered with.
+pub fn deleted() -> serde_json::Value {
+    object(&[("deletionTime", time(), "When, in milliseconds since 1970")])
 }
 
 /// Answers with one user. Fails with 1000 for an unknown id, and with 2000 where the caller may not
@@ -106,13 +120,4 @@ async fn recover(caller: Caller, names: Names, _: Pairs) -> Reply {
         }
     }
     Err(error::Error::no_mail())
-}
-
-/// Whether the caller may see the user with that id.
-pub fn may_see(caller: &Caller, id: &str) -> bool {
-    match roles::may(caller, roles::Operation::Find, crate::schema::USERS) {
-        roles::Decision::Allow => true,
-        roles::Decision::Own => caller.user() == Some(id),
-        roles::Decision::Deny => false,
-    }
 }

@@ -4,8 +4,9 @@
 
 use serde_json::{Map, Value};
 
-use super::draft;
+use super::draft::{self, Rules};
 use super::write::{self, Change, NewUser};
+use crate::address::Group;
 use crate::error::{Error, Result};
 use crate::events::Event;
 use crate::ids::UserId;
@@ -24,27 +25,27 @@ pub async fn register(State(server): State<Server>, caller: Caller, body: Body) 
         return Err(Error::registration_off());
     }
     let body = body.object()?;
+    let from = brake::registration(&server, &caller)?;
     let guest = guest(&server, &caller, &body).await?;
     let door = if guest.is_some() { Door::ConvertGuest } else { Door::Register };
     let pending = caller.app.settings.registration.email_confirmation_required;
     let status = if pending { Status::Pending } else { Status::Enabled };
-    create(&server, &caller, (door, status, Event::UserRegistered), guest, body).await
+    let change = Change { server, app: caller.app.clone(), author: caller.author() };
+    create(&change, (door, status, Event::UserRegistered), (guest, from), body).await
 }
 
-/// Makes a user of `body`, or converts the guest.
+/// Makes a user of `body`, or converts the guest. `from` is where the user is, if that is known.
 pub async fn create(
-    server: &Server,
-    caller: &Caller,
+    change: &Change,
     (door, status, event): (Door, Status, Event),
-    guest: Option<UserId>,
+    (guest, from): (Option<UserId>, Option<Group>),
     body: Map<String, Value>,
 ) -> Reply {
-    brake::registration(server, caller)?;
-    let app = &caller.app;
-    let draft = draft::draft(door, (&*app.users()?, &app.settings, app.profile), &body)?;
+    let (server, app) = (&change.server, &change.app);
+    let draft = draft::draft(door, (&*app.users()?, &Rules::of(change)), &body)?;
     let hash = password::hash(&server.passwords, &server.random, draft.password).await?;
     let converts = guest.is_some();
-    let id = guest.unwrap_or_else(|| UserId(server.random.object_id(caller.asked.at).into()));
+    let id = guest.unwrap_or_else(|| UserId(server.random.object_id(change.author.at).into()));
     let user = NewUser {
         id,
         cells: draft.cells,
@@ -53,10 +54,9 @@ pub async fn create(
         password: Some(hash),
         status,
     };
-    let change = Change { server: server.clone(), app: app.clone(), author: caller.author() };
-    let place = (!caller.is_server_code()).then(|| caller.asked.source.group());
+    let change = change.clone();
     let write = app.realm.data.write(move |tx| {
-        brake::registered(tx, user.id.as_str(), place, change.author.at)?;
+        brake::registered(tx, user.id.as_str(), from, change.author.at)?;
         if converts {
             write::convert_guest(tx, &change, &user)?;
         } else {

@@ -30,9 +30,13 @@ pub async fn set_status(
     user: &str,
     status: &str,
 ) -> Result<()> {
-    let status = Status::parse(status)
-        .ok_or_else(|| Error::bad_parameter("userStatus must be ENABLED or DISABLED"))?;
+    let status = Status::parse(status).ok_or_else(unknown_word)?;
     let user = UserId(user.into());
     let change = Change { server: server.clone(), app: Arc::clone(app), author };
     app.realm.data.write(move |tx| write::set_status(tx, &change, &user, status)).await
+}
+
+/// The refusal of a word that is no status.
+pub fn unknown_word() -> Error {
+    Error::bad_parameter("userStatus must be ENABLED or DISABLED")
 }

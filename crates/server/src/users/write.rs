@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hashes::PasswordHash;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::apps::App;
 use crate::data::grow;
@@ -11,9 +11,10 @@ use crate::error::{Error, Result};
 use crate::events::{self, Author, Event};
 use crate::ids::UserId;
 use crate::schema::identity::Canonical;
-use crate::schema::{USERS, values};
+use crate::schema::{Column, Table, USERS, values};
+use crate::secret::TokenHash;
 use crate::server::Server;
-use crate::sessions;
+use crate::sessions::{self, brake};
 use crate::store::users::Status;
 use crate::store::{self, Tx, credentials, identities, objects};
 
@@ -48,7 +49,7 @@ pub struct Change {
 /// of many at the same moment one wins.
 pub fn insert(tx: &Tx<'_>, change: &Change, user: &NewUser, event: Event) -> Result<()> {
     let table = grow::with_columns(tx, change, USERS, &user.unknown)?;
-    claim(tx, user)?;
+    claim_new(tx, user)?;
     let now = change.author.at;
     let id = user.id.as_str();
     let mut cells = grow::cells(&table, &user.cells, &user.unknown)?;
@@ -83,7 +84,7 @@ pub fn convert_guest(tx: &Tx<'_>, change: &Change, user: &NewUser) -> Result<()>
     if store::users::lock(tx, id)? != Some(Status::Guest) {
         return Err(Error::not_your_user());
     }
-    claim(tx, user)?;
+    claim_new(tx, user)?;
     let now = change.author.at;
     let mut cells = grow::cells(&table, &user.cells, &user.unknown)?;
     for (name, value) in
@@ -104,6 +105,168 @@ pub fn convert_guest(tx: &Tx<'_>, change: &Change, user: &NewUser) -> Result<()>
         "after": { "userStatus": user.status.as_str() },
     });
     events::record(tx, &change.server.random, &change.author, Event::GuestConverted, id, &what)
+}
+
+/// What changes of one user.
+pub struct Edit {
+    /// Who.
+    pub id: UserId,
+    /// The new values of columns, by name; the identity's own among them.
+    pub cells: Vec<(String, engine::Value)>,
+    /// Properties that the table lacks.
+    pub unknown: Vec<(String, Value)>,
+    /// The identity, if the request has it, new or not.
+    pub identity: Option<Identity>,
+    /// Whether it may be a new one.
+    pub may_set_identity: bool,
+    /// The hash of the new password.
+    pub password: Option<String>,
+    /// The status to be.
+    pub status: Option<Status>,
+    /// The owner to be.
+    pub owner: Option<String>,
+    /// The session that outlives a new password.
+    pub kept: Option<TokenHash>,
+}
+
+/// What a request says that the identity is.
+pub enum Identity {
+    /// This; its value is among the cells.
+    Is(Canonical),
+    /// Nothing.
+    Nothing,
+}
+
+/// Changes users, each by its own edit, and gives the table as it is then.
+///
+/// Fails with 3030 for a user who is not there; 3045, 3029 and 3018 for an identity that is taken
+/// away, may not be set, or is somebody else's; 3038 for a guest who would get one or a password;
+/// 1155; and as [`set_status`] does.
+pub fn update(tx: &Tx<'_>, change: &Change, edits: &[Edit]) -> Result<Arc<Table>> {
+    let unknown: Vec<_> = edits.iter().flat_map(|it| it.unknown.iter().cloned()).collect();
+    let table = grow::with_columns(tx, change, USERS, &unknown)?;
+    edits.iter().try_for_each(|it| update_one(tx, change, &table, it))?;
+    Ok(table)
+}
+
+fn update_one(tx: &Tx<'_>, change: &Change, table: &Table, edit: &Edit) -> Result<()> {
+    let (id, now) = (edit.id.as_str(), change.author.at);
+    let status = store::users::lock(tx, id)?.ok_or_else(Error::no_such_user_to_update)?;
+    if let Some(identity) = &edit.identity {
+        set_identity(tx, table, edit, status, identity)?;
+    }
+    let mut cells = grow::cells(table, &edit.cells, &edit.unknown)?;
+    let changed: Vec<&Column> = cells.iter().map(|it| it.0).collect();
+    let before = objects::read(tx, table, &changed, id)?;
+    let owner = edit.owner.as_deref().map(Value::from);
+    for (name, value) in [("updated", Some(Value::from(now.0))), ("ownerId", owner)] {
+        if let (Some(column), Some(value)) = (table.column(name), value) {
+            cells.push((column, values::to_stored(column, &value)?));
+        }
+    }
+    objects::update(tx, table, id, &cells)?;
+    let after = objects::read(tx, table, &changed, id)?;
+    let what = difference(before, after);
+    events::record(tx, &change.server.random, &change.author, Event::UserUpdated, id, &what)?;
+    if let Some(status) = edit.status {
+        set_status(tx, change, &edit.id, status)?;
+    }
+    match &edit.password {
+        Some(_) if status == Status::Guest => Err(guest_stays()),
+        Some(hash) => set_password(tx, change, (&edit.id, hash), edit.kept.as_ref()),
+        None => Ok(()),
+    }
+}
+
+/// Makes `identities` say what the row is about to. A text that stays as it is is no change; one
+/// that is only spelt differently is: mail goes to what is stored.
+fn set_identity(
+    tx: &Tx<'_>,
+    table: &Table,
+    edit: &Edit,
+    status: Status,
+    identity: &Identity,
+) -> Result<()> {
+    let column = table.identity().ok_or_else(|| Error::internal("no column is the identity"))?;
+    let before = objects::value(tx, table, column, edit.id.as_str())?;
+    let Identity::Is(canonical) = identity else {
+        let empty = before == engine::Value::Null;
+        return if empty { Ok(()) } else { Err(Error::empty(&column.name)) };
+    };
+    if edit.cells.iter().any(|it| it.0 == column.name && it.1 == before) {
+        return Ok(());
+    }
+    if !edit.may_set_identity {
+        return Err(Error::not_recent());
+    }
+    if status == Status::Guest {
+        return Err(guest_stays());
+    }
+    forget_failures(tx, &edit.id)?;
+    identities::release(tx, identities::LOGIN, &edit.id)?;
+    if claim(tx, canonical, &edit.id)? { Ok(()) } else { Err(Error::identity_taken_on_update()) }
+}
+
+fn guest_stays() -> Error {
+    Error::bad_parameter("A guest gets an identity and a password by registering")
+}
+
+/// Sets a new password: whoever is logged in by the old one is not any more, but for the session
+/// that made the change, and wrong passwords are forgotten (security PW-10).
+///
+/// Mail to the owner is made from the event.
+fn set_password(
+    tx: &Tx<'_>,
+    change: &Change,
+    (user, hash): (&UserId, &str),
+    kept: Option<&TokenHash>,
+) -> Result<()> {
+    let (id, now) = (user.as_str(), change.author.at);
+    credentials::set(tx, user, hash, now)?;
+    forget_failures(tx, user)?;
+    let mut ended = 0;
+    if !change.app.settings.passwords.keep_sessions {
+        ended = store::sessions::delete_of_user(tx, id, kept)?;
+        sessions::revoked(tx, &change.server, id, now)?;
+    }
+    let what = json!({ "sessions": ended });
+    events::record(tx, &change.server.random, &change.author, Event::PasswordChanged, id, &what)
+}
+
+/// Forgets the wrong passwords, and the locks, of whatever the user logs in with.
+fn forget_failures(tx: &Tx<'_>, user: &UserId) -> Result<()> {
+    let identity = identities::of_user(tx, identities::LOGIN, user)?;
+    identity.map_or(Ok(()), |it| brake::forgive_all(tx, &it))
+}
+
+/// The properties that are not what they were: `{"before": {…}, "after": {…}}`.
+fn difference(mut before: Map<String, Value>, mut after: Map<String, Value>) -> Value {
+    before.retain(|name, value| after.get(name) != Some(value));
+    after.retain(|name, _| before.contains_key(name));
+    json!({ "before": before, "after": after })
+}
+
+/// Deletes those of `users` who are there, with their sessions, identities, passwords and wrong
+/// passwords, and tells how many there were. Nothing is left for whoever gets the same id or
+/// identity (security I-7). What they own stays.
+pub fn delete(tx: &Tx<'_>, change: &Change, users: &[UserId]) -> Result<usize> {
+    let table = grow::with_columns(tx, change, USERS, &[])?;
+    let (now, mut deleted) = (change.author.at, 0);
+    for user in users {
+        let id = user.as_str();
+        let Some(status) = store::users::lock(tx, id)? else { continue };
+        forget_failures(tx, user)?;
+        brake::deleted(tx, id)?;
+        identities::release_all(tx, user)?;
+        credentials::delete(tx, user)?;
+        let ended = store::sessions::delete_of_user(tx, id, None)?;
+        sessions::revoked(tx, &change.server, id, now)?;
+        objects::delete(tx, &table, id)?;
+        let what = json!({ "before": { "userStatus": status.as_str() }, "sessions": ended });
+        events::record(tx, &change.server.random, &change.author, Event::UserDeleted, id, &what)?;
+        deleted += 1;
+    }
+    Ok(deleted)
 }
 
 /// Moves a user to another status. A disabled user's sessions end at once, and stay ended.
@@ -141,11 +304,19 @@ pub fn renew_hash(tx: &Tx<'_>, user: &UserId, old: &str, new: &str) -> Result<()
     Ok(())
 }
 
-fn claim(tx: &Tx<'_>, user: &NewUser) -> Result<()> {
-    let Some(identity) = &user.identity else { return Ok(()) };
-    if identities::claim(tx, identities::LOGIN, identity.as_str(), &user.id)? {
-        Ok(())
-    } else {
-        Err(Error::user_exists())
+/// Gives the identity to the user; false if it is somebody's. Wrong passwords that were counted
+/// while it was nobody's are forgotten.
+fn claim(tx: &Tx<'_>, identity: &Canonical, user: &UserId) -> Result<bool> {
+    let claimed = identities::claim(tx, identities::LOGIN, identity.as_str(), user)?;
+    if claimed {
+        brake::forgive_all(tx, identity.as_str())?;
+    }
+    Ok(claimed)
+}
+
+fn claim_new(tx: &Tx<'_>, user: &NewUser) -> Result<()> {
+    match &user.identity {
+        Some(identity) if !claim(tx, identity, &user.id)? => Err(Error::user_exists()),
+        _ => Ok(()),
     }
 }

@@ -28,6 +28,8 @@ const ANY_KEY: &[(&str, u64, u64)] = &[
     ("describeUsers", 0, 0),
     ("restorePassword", 5050, 5050),
     ("readUser", 2000, 2000),
+    ("updateUser", 3028, 3029),
+    ("deleteUser", 2000, 2000),
     ("find", 2000, 2000),
     ("list", 2000, 2000),
     ("count", 2000, 2000),
@@ -35,10 +37,13 @@ const ANY_KEY: &[(&str, u64, u64)] = &[
     ("readObject", 2000, 2000),
     ("saveObject", 2000, 2000),
     ("createObject", 2000, 2000),
+    ("updateObject", 2000, 2000),
+    ("deleteObject", 2000, 2000),
 ];
 
 /// The code of routes for server code alone, with any other key.
-const SERVER_CODE: &[(&str, u64)] = &[("setStatus", 3054)];
+const SERVER_CODE: &[(&str, u64)] =
+    &[("setStatus", 3054), ("verifyPassword", 3122), ("verifyPasswordOld", 3122)];
 
 /// Routes that anybody may call, because they show nothing or prove the caller in their own way.
 const ANYBODY: &[&str] = &["consoleLogin", "setUpForm", "setUp", "alive", "ready", "openapi"];

@@ -350,6 +350,13 @@ impl TestApp {
         self.get("/users/logout").token(token).send().await
     }
 
+    /// Changes a user; nobody does it if the token is empty.
+    pub async fn update(&self, user: &str, token: &str, change: Value) -> Reply {
+        let call = self.call(Method::PUT, &format!("/users/{user}"));
+        let call = if token.is_empty() { call } else { call.token(token) };
+        call.body(change).send().await
+    }
+
     /// Enables or disables a user, as server code.
     pub async fn set_status(&self, user: &str, status: &str) -> Reply {
         let path = format!("/users/{user}/status");

@@ -171,7 +171,15 @@ const APP: &[Rule] = &[
         "an event tells of a user who came to be and is not there",
         r#"select e.about as what from sys.events e where e.app_id = ?1
                and e.kind in ('user.registered', 'user.created', 'user.guest')
-               and not exists (select 1 from app."Users" u where u."objectId" = e.about)"#,
+               and not exists (select 1 from app."Users" u where u."objectId" = e.about)
+               and not exists (select 1 from sys.events d where d.app_id = ?1
+                               and d.kind = 'user.deleted' and d.about = e.about)"#,
+    ),
+    (
+        "a user was deleted and is still there",
+        r#"select e.about as what from sys.events e
+           join app."Users" u on u."objectId" = e.about
+           where e.app_id = ?1 and e.kind = 'user.deleted'"#,
     ),
     (
         "a user was disabled without an event",

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use engine::{Faults, Hooks};
 use http::Method;
 use serde_json::{Value, json};
+use server::config::Options;
 use server::error::Error;
+use server::password::Door;
 use server::secret::{Token, TokenHash};
 use server::store::{Row, credentials};
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 
-use crate::harness::{HORSE, OWNER, Reply, Setup, TestServer, text};
+use crate::harness::{Call, HORSE, OWNER, Reply, Setup, TestServer, text};
 
 // PW-12 and E-4: a secret is shown by nobody's mistake, and compared by its digest alone.
 assert_not_impl_any!(Token: std::fmt::Display, serde::Serialize, PartialEq);
@@ -47,6 +49,11 @@ async fn pw_01_what_is_stored_is_argon2id_with_a_salt_of_its_own() {
     }
 }
 
+/// So many characters of as many bytes as `first` has, without a pattern.
+fn varied(count: u32, first: char) -> String {
+    (0..count).map(|it| char::from_u32(first as u32 + it * it % 23).unwrap()).collect()
+}
+
 #[tokio::test]
 async fn pw_04_pw_05_length_is_counted_in_characters_and_nothing_else_is_asked() {
     for server in TestServer::in_each_profile().await {
@@ -60,16 +67,17 @@ async fn pw_04_pw_05_length_is_counted_in_characters_and_nothing_else_is_asked()
                 .unwrap()
                 .is_some_and(|it| it.profile == server::settings::Profile::Standard);
         for (number, (what, password, fits)) in [
-            ("seven letters", "abcdefg".to_owned(), !strict),
-            ("eight letters", "abcdefgh".to_owned(), true),
-            ("eight letters of two bytes", "äöüäöüäö".to_owned(), true),
+            ("seven letters", "kdmvqzr".to_owned(), !strict),
+            ("eight letters", "kdmvqzra".to_owned(), true),
+            ("eight letters of two bytes", "äöüßéèçñ".to_owned(), true),
             ("seven letters of four bytes", "😀".repeat(7), !strict),
             ("a phrase of small letters", "correct horse battery staple".to_owned(), true),
             ("digits alone", "8461973502".to_owned(), true),
-            ("256 characters", "x".repeat(256), true),
-            ("256 characters of four bytes", "😀".repeat(256), true),
-            ("1,024 bytes", "y".repeat(1024), true),
-            ("1,025 bytes", "y".repeat(1025), false),
+            ("256 characters", varied(256, 'a'), true),
+            ("256 characters of four bytes", varied(256, '😀'), true),
+            ("1,024 bytes", varied(256, '😀'), true),
+            ("1,023 bytes", varied(341, '一'), true),
+            ("1,026 bytes", varied(342, '一'), false),
         ]
         .into_iter()
         .enumerate()
@@ -104,32 +112,188 @@ async fn pw_07_one_spelling_of_unicode_and_otherwise_as_sent() {
     }
 }
 
-#[tokio::test]
-async fn pw_08_every_door_that_sets_a_password_asks_the_same_policy() {
-    let server = TestServer::start().await;
-    let app = &server.app;
-    for (password, code) in [("short", 8023), ("", 3011), (&*"z".repeat(1025), 8023), (HORSE, 0)] {
-        let email = format!("a{}@example.com", password.len());
-        let body = json!({ "email": email, "password": password });
-        let registered = app.post("/users/register", body).send().await;
-        let (guest, token) = app.guest().await;
-        let body = json!({ "objectId": guest, "email": format!("b{email}"), "password": password });
-        let converted = app.post("/users/register", body).token(&token).send().await;
-        let body = json!({ "email": format!("c{email}"), "password": password });
-        let posted = app.server_code(Method::POST, "/data/Users").body(body).send().await;
-        let body = json!({ "email": format!("d{email}"), "password": password });
-        let put = app.server_code(Method::PUT, "/data/Users").body(body).send().await;
-        for reply in [registered, converted, posted, put] {
-            assert_eq!(reply.code(), code, "{} characters: {reply:?}", password.len());
+/// Tries a password at every door of an application: the name of the door and the answer.
+async fn at_every_door(server: &TestServer, number: usize, password: &str) -> Vec<(Door, Reply)> {
+    let (app, desk) = (&server.app, server.desk().await);
+    let mut replies = Vec::new();
+    for door in Door::ALL {
+        let email = format!("{door:?}{number}@example.com").to_lowercase();
+        let body = json!({ "email": email, "password": password, "name": "Fay Wong" });
+        let post = |call: Call| call.body(body.clone()).send();
+        match door {
+            Door::Register => {
+                replies.push((*door, post(app.post("/users/register", json!({}))).await));
+            }
+            Door::ConvertGuest => {
+                let (guest, token) = app.guest().await;
+                let mut body = body.clone();
+                body["objectId"] = json!(guest);
+                let call = app.post("/users/register", body).token(&token);
+                replies.push((*door, call.send().await));
+            }
+            Door::CreateObject => {
+                let code = |method| app.server_code(method, "/data/Users");
+                replies.push((*door, post(code(Method::POST)).await));
+                let email = json!(format!("put{email}"));
+                let body = json!({ "email": email, "password": password, "name": "Fay Wong" });
+                replies.push((*door, code(Method::PUT).body(body).send().await));
+            }
+            Door::Update => {
+                let user = json!({ "email": email, "password": HORSE, "name": "Fay Wong" });
+                let fay = text(&app.post("/users/register", user).send().await.ok()["objectId"]);
+                let change = json!({ "objectId": fay, "password": password });
+                for path in
+                    [format!("/users/{fay}"), format!("/data/Users/{fay}"), "/data/Users".into()]
+                {
+                    let token = app.token(&email).await;
+                    let call = app.call(Method::PUT, &path).token(&token).body(change.clone());
+                    replies.push((*door, call.send().await));
+                    let back = json!({ "password": HORSE });
+                    let code = app.server_code(Method::PUT, &format!("/users/{fay}")).body(back);
+                    code.send().await.ok();
+                }
+            }
+            Door::ConsoleCreate => {
+                replies.push((*door, post(desk.about(Method::POST, "/data/Users")).await));
+            }
+            Door::ConsoleUpdate => {
+                let user = json!({ "email": email, "password": HORSE, "name": "Fay Wong" });
+                let fay = text(&app.post("/users/register", user).send().await.ok()["objectId"]);
+                let change = json!({ "password": password });
+                let call = desk.about(Method::PUT, &format!("/data/Users/{fay}")).body(change);
+                replies.push((*door, call.send().await));
+            }
+            // Console accounts follow the strictest preset: the next test.
+            Door::DeveloperCommand | Door::SetUp => {}
         }
     }
-    // Console accounts follow the strictest preset, whatever an application allows.
-    let add = server::console::developers::add;
-    for (password, code) in [("", 3011), ("fourteen chars", 8023), ("fifteen letters", 0)] {
-        let made = add(&server.server, "eve@example.com", "Eve", password).await;
-        assert_eq!(made.err().map_or(0, |it| it.code), code, "{password}");
+    replies
+}
+
+#[tokio::test]
+async fn pw_06_pw_08_every_door_that_sets_a_password_asks_the_same_policy_and_says_why() {
+    for server in TestServer::in_each_profile().await {
+        let strict = server.app.get("/data/Users").send().await.status != 200;
+        for (number, (password, code, why)) in [
+            ("tiny", 8023, "too short"),
+            (&*varied(342, '一'), 8023, "longer than 1024 bytes"),
+            ("Basketball", 8023, "everybody tries first"),
+            ("basketballbasketball", 8023, "everybody tries first"),
+            ("abcdefgh", 8023, "simple run"),
+            ("9876543210", 8023, "simple run"),
+            ("aaaaaaaaaa", 8023, "simple run"),
+            ("xkqxkqxkqxkq", 8023, "repeats a few"),
+            ("FayWong1990", 8023, "your name"),
+            ("@EXAMPLE.com", 8023, "log in with"),
+            ("first-2024", 8023, "name of the application"),
+            (HORSE, 0, ""),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            for (door, reply) in at_every_door(&server, number, password).await {
+                let relaxed = !strict && password.len() <= 1024;
+                let expected = if relaxed { 0 } else { code };
+                assert_eq!(reply.code(), expected, "{password} at {door:?}: {reply:?}");
+                if expected != 0 {
+                    let message = text(&reply.json()["message"]);
+                    assert!(message.contains(why), "{password} at {door:?}: {message}");
+                    assert!(!message.contains(password), "it repeats the password");
+                }
+            }
+        }
+        // Without a password nobody comes to be, and whoever is there keeps the old one.
+        for (door, reply) in at_every_door(&server, 99, "").await {
+            let keeps = [Door::Update, Door::ConsoleUpdate].contains(&door);
+            assert_eq!(reply.code(), if keeps { 0 } else { 3011 }, "{door:?}");
+        }
     }
-    assert_eq!(server::password::Door::ALL.len(), 5, "a new door: try it here");
+    assert_eq!(Door::ALL.len(), 8, "a new door: try it here");
+}
+
+#[tokio::test]
+async fn pw_04_console_accounts_follow_the_strictest_preset_whatever_an_application_allows() {
+    for server in TestServer::in_each_profile().await {
+        let add = server::console::developers::add;
+        for (password, code) in [
+            ("", 3011),
+            ("fourteen chars", 8023),
+            ("qwertyuiopasdfghjkl", 8023),
+            ("abcdefghijklmnop", 8023),
+            ("evelyn.example.com", 0),
+            ("eve@long-example.com", 8023),
+            ("fifteen letters", 0),
+        ] {
+            let email = format!("eve{}@long-example.com", password.len());
+            let email = if password.starts_with("eve@") { password } else { &email };
+            let made = add(&server.server, email, "Eve", password).await;
+            assert_eq!(made.err().map_or(0, |it| it.code), code, "{password}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn pw_04_a_developer_asks_for_more_by_a_setting() {
+    for server in TestServer::in_each_profile().await {
+        let (app, desk) = (&server.app, server.desk().await);
+        let set = |body: Value| desk.about(Method::PUT, "/passwords").body(body).send();
+        let usual = desk.about(Method::GET, "/passwords").send().await.ok();
+        assert_eq!(
+            usual,
+            json!({
+                "passwordPolicy": "standard", "minimumLength": 0, "recentLogin": 300,
+                "keepSessions": false,
+            })
+        );
+        app.register("ann@example.com", HORSE).await.ok();
+        set(json!({ "passwordPolicy": "nist" })).await.ok();
+        app.register("bob@example.com", HORSE).await.refused(8023);
+        app.register("bob@example.com", "correct horse battery").await.ok();
+        // What is there stays valid until it is changed.
+        app.login("ann@example.com", HORSE).await.ok();
+        set(json!({ "passwordPolicy": "standard", "minimumLength": 14 })).await.ok();
+        app.register("cid@example.com", HORSE).await.refused(8023);
+        app.register("cid@example.com", "correct horses").await.ok();
+        set(usual).await.ok();
+        app.register("dag@example.com", HORSE).await.ok();
+        for odd in [
+            json!({ "minimumLength": 129 }),
+            json!({ "recentLogin": 0 }),
+            json!({ "passwordPolicy": "none" }),
+        ] {
+            set(odd).await.refused(3038);
+        }
+    }
+}
+
+#[tokio::test]
+async fn pw_06_the_operator_may_name_a_larger_list() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("list.txt");
+    std::fs::write(&file, "four score and seven\r\nKiefernwald\n\nshort\n").unwrap();
+    let with = |path: &std::path::Path| {
+        let password_blocklist = Some(path.to_owned());
+        let options = Options { password_blocklist, ..Options::default() };
+        Setup { options, ..Setup::default() }
+    };
+    let server = TestServer::with(with(&file)).await;
+    let known = server::password::Blocklist::default().len();
+    assert_eq!(server.server.blocklist.len(), known + 2);
+    let app = &server.app;
+    for listed in ["kiefernwald", "KIEFERNWALD", "Four Score and Seven", "basketball"] {
+        app.register("ann@example.com", listed).await.refused(8023);
+    }
+    app.register("ann@example.com", HORSE).await.ok();
+    drop(server);
+
+    std::fs::write(&file, "short\n").unwrap();
+    for (path, part) in
+        [(file, "no password of 8"), (folder.path().join("none.txt"), "cannot read")]
+    {
+        let home = crate::database::Home::prepared().await;
+        let error = crate::harness::build(&home, with(&path)).await.err().unwrap();
+        assert!(error.contains(part) && !error.contains('\n'), "{error}");
+    }
 }
 
 /// What a stranger can see of an answer.

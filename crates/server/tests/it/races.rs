@@ -305,3 +305,140 @@ fn pw_11_more_than_the_hash_queue_takes_is_sent_away_and_nothing_is_half_done() 
         app.register(&free.1, HORSE).await.ok();
     });
 }
+
+#[test]
+fn of_many_who_want_one_identity_by_registering_and_by_changing_one_gets_it() {
+    many_threads().block_on(async {
+        let server = start(Profile::Standard).await;
+        let other = server.second_node().await;
+        let (app, desk) = (&server.app, server.desk().await);
+        desk.login_settings(json!({ "enableMultipleLogins": true })).await;
+        settle(other.as_ref()).await;
+        let nodes = [app, other.as_ref().map_or(app, |it| &it.app)];
+        let mut users = Vec::new();
+        for number in 0..12 {
+            let email = format!("user{number}@example.com");
+            let id = app.user(&email).await;
+            users.push((id, app.token(&email).await, email));
+        }
+        for round in 0..3 {
+            let wanted = format!("wanted{round}@example.com");
+            let changes = users.iter().enumerate().map(|(number, (id, token, _))| {
+                let spelling = if number % 3 == 0 { wanted.to_uppercase() } else { wanted.clone() };
+                nodes[number % 2].update(id, token, json!({ "email": spelling }))
+            });
+            let news = (0..12).map(|it| nodes[it % 2].register(&wanted, HORSE));
+            let (changed, registered) = tokio::join!(join_all(changes), join_all(news));
+            let (changed, registered) = (codes(&changed), codes(&registered));
+            let won = changed.get(&0).unwrap_or(&0) + registered.get(&0).unwrap_or(&0);
+            assert_eq!(won, 1, "round {round}: {changed:?} {registered:?}");
+            assert!(changed.keys().all(|it| [0, 3018].contains(it)), "{changed:?}");
+            assert!(registered.keys().all(|it| [0, 3033].contains(it)), "{registered:?}");
+            app.login(&wanted, HORSE).await.ok();
+            // Whoever changed it is put back, by server code.
+            for (id, _, email) in &users {
+                let call = app.server_code(Method::PUT, &format!("/users/{id}"));
+                call.body(json!({ "email": email })).send().await.ok();
+            }
+        }
+        if let Some(other) = other {
+            server::start::stop(&other.server).await;
+        }
+        crate::invariants::assert_whole(&server.server.apps).await;
+    });
+}
+
+#[test]
+fn two_users_who_swap_identities_wait_for_each_other_and_neither_breaks() {
+    many_threads().block_on(async {
+        let server = start(Profile::Standard).await;
+        let app = &server.app;
+        let (ann, bob) = (app.user("ann@example.com").await, app.user("bob@example.com").await);
+        let change = |id: &str, email: &str| {
+            let call = app.server_code(Method::PUT, &format!("/users/{id}"));
+            call.body(json!({ "email": email })).send()
+        };
+        for round in 0..20 {
+            let (first, second) =
+                tokio::join!(change(&ann, "bob@example.com"), change(&bob, "ann@example.com"));
+            for reply in [first, second] {
+                assert_eq!(reply.code(), 3018, "round {round}: {reply:?}");
+            }
+        }
+        assert_eq!(app.login("ann@example.com", HORSE).await.ok()["objectId"], ann.as_str());
+        crate::invariants::assert_whole(&server.server.apps).await;
+    });
+}
+
+#[test]
+fn no_session_survives_the_deletion_of_its_user() {
+    many_threads().block_on(async {
+        let server = start(Profile::Standard).await;
+        let other = server.second_node().await;
+        let (app, desk) = (&server.app, server.desk().await);
+        desk.login_settings(json!({ "enableMultipleLogins": true })).await;
+        settle(other.as_ref()).await;
+        let nodes = [app, other.as_ref().map_or(app, |it| &it.app)];
+        for round in 0..5 {
+            let ann = app.user("ann@example.com").await;
+            let logins = join_all((0..12).map(|it| nodes[it % 2].login("ann@example.com", HORSE)));
+            let deletion = async {
+                tokio::time::sleep(std::time::Duration::from_millis(15 * round)).await;
+                app.server_code(Method::DELETE, &format!("/users/{ann}")).send().await.ok();
+            };
+            let (replies, ()) = tokio::join!(logins, deletion);
+            for reply in &replies {
+                match reply.code() {
+                    0 => {
+                        let token = text(&reply.json()["user-token"]);
+                        assert!(!app.is_valid(&token).await, "round {round}");
+                    }
+                    code => assert_eq!(code, 3003, "round {round}"),
+                }
+            }
+        }
+        if let Some(other) = other {
+            server::start::stop(&other.server).await;
+        }
+        crate::invariants::assert_whole(&server.server.apps).await;
+    });
+}
+
+#[test]
+fn no_session_by_the_old_password_survives_the_new_one() {
+    many_threads().block_on(async {
+        let server = start(Profile::Standard).await;
+        let other = server.second_node().await;
+        let (app, desk) = (&server.app, server.desk().await);
+        desk.login_settings(json!({ "enableMultipleLogins": true })).await;
+        settle(other.as_ref()).await;
+        let nodes = [app, other.as_ref().map_or(app, |it| &it.app)];
+        let ann = app.user("ann@example.com").await;
+        let mut old = HORSE.to_owned();
+        for round in 0..5 {
+            let new = format!("horse number {round}");
+            let own = text(&app.login("ann@example.com", &old).await.ok()["user-token"]);
+            let logins = join_all((0..12).map(|it| nodes[it % 2].login("ann@example.com", &old)));
+            let change = async {
+                tokio::time::sleep(std::time::Duration::from_millis(20 * round)).await;
+                app.update(&ann, &own, json!({ "password": new })).await.ok();
+            };
+            let (replies, ()) = tokio::join!(logins, change);
+            for reply in &replies {
+                match reply.code() {
+                    0 => {
+                        let token = text(&reply.json()["user-token"]);
+                        assert!(!app.is_valid(&token).await, "round {round}");
+                    }
+                    code => assert_eq!(code, 3003, "round {round}"),
+                }
+            }
+            assert!(app.is_valid(&own).await, "the session that changed it, round {round}");
+            app.login("ann@example.com", &new).await.ok();
+            old = new;
+        }
+        if let Some(other) = other {
+            server::start::stop(&other.server).await;
+        }
+    });
+}

@@ -1,0 +1,35 @@
+//! Checking the password of whoever is logged in, for server code.
+//!
+//! Wire: users-api 2.16 (`POST …/users/verifypassword`, and as a client spells it).
+
+use serde_json::json;
+
+use super::password::weigh;
+use crate::error::{Error, Result};
+use crate::ids::UserId;
+use crate::server::Server;
+use crate::store::identities;
+use crate::web::{Answer, Body, Caller, Reply, State, text};
+
+/// Tells whether the password is that of the logged-in user. A wrong one counts like one at a
+/// login, and a right one ends the row of wrong ones.
+///
+/// Fails with 3121 without a session, and with 999 and 3036 as a login does.
+pub async fn verify(State(server): State<Server>, caller: Caller, body: Body) -> Reply {
+    let user = caller.user().ok_or_else(Error::nobody_to_verify)?.to_owned();
+    let body = body.object()?;
+    let valid = match text(&body, "password") {
+        Some(password) => is_valid(&server, &caller, UserId(user.into()), password).await?,
+        None => false,
+    };
+    Answer::json(&json!({ "valid": valid }))
+}
+
+async fn is_valid(server: &Server, caller: &Caller, user: UserId, password: &str) -> Result<bool> {
+    let data = &caller.app.realm.data;
+    let identity = data.read(move |db| identities::of_user(db, identities::LOGIN, &user));
+    let Some(identity) = identity.await? else { return Ok(false) }; // a guest has no password
+    let Some(passed) = weigh(server, caller, &identity, password).await? else { return Ok(false) };
+    passed.settle().await?;
+    Ok(true)
+}

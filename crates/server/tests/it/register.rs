@@ -1,0 +1,99 @@
+//! Registration: its checks in their order, each pair of neighbours tried (users-api 2.2).
+
+use http::Method;
+use serde_json::{Value, json};
+use server::error::Error;
+use server::schema::{Kind, Maker, NewColumn, Rules, USERS};
+use server::store;
+
+use crate::harness::{HORSE, TestServer};
+
+/// Gives users a property that they must have, past the Console.
+async fn require(server: &TestServer, name: &'static str) {
+    let (random, at) = (server.server.random.clone(), server.clock.now());
+    let data = server.server.apps.data(&server.app.id);
+    let write = data.write(move |tx| {
+        store::schema::raise_version(tx)?;
+        let schema = store::schema::load(tx)?;
+        let rules = Rules { required: true, ..Rules::default() };
+        let (name, kind) = (name.to_owned(), Kind::String);
+        let column = NewColumn { name, kind, rules, identity: false, maker: Maker::Developer };
+        store::schema::add_columns(tx, &random, schema.table(USERS).unwrap(), &[column], at)?;
+        Ok::<_, Error>(())
+    });
+    write.await.unwrap();
+    server.server.apps.forget(&server.app.id);
+}
+
+#[tokio::test]
+async fn of_two_things_that_are_wrong_the_first_in_the_list_is_told() {
+    for server in TestServer::in_each_profile().await {
+        let (app, desk) = (&server.app, server.desk().await);
+        desk.about(Method::PUT, "/data/config")
+            .body(json!({ "dynamicSchema": true }))
+            .send()
+            .await
+            .ok();
+        app.user("ann@example.com").await;
+        require(&server, "shoe").await;
+        desk.registration_settings(json!({ "emailConfirmationRequired": true })).await;
+        let taken = "ann@example.com";
+        for (what, code, body) in [
+            ("no password, no identity", 3011, json!({})),
+            ("nothing but the class", 3011, json!({ "___class": "Users" })),
+            ("an empty password, no identity", 3011, json!({ "password": "" })),
+            ("null for a password", 3011, json!({ "password": null, "email": "" })),
+            ("a number for a password", 3011, json!({ "password": 12_345_678 })),
+            ("no identity, and id", 3013, json!({ "password": HORSE, "id": 1 })),
+            ("null for it, and id", 3013, json!({ "password": HORSE, "email": null, "id": 1 })),
+            (
+                "an empty identity, and id",
+                3045,
+                json!({ "password": HORSE, "email": " ", "id": 1 }),
+            ),
+            ("id, and no shoe", 3039, json!({ "password": HORSE, "email": "x", "id": 1 })),
+            ("no shoe, and no address", 3012, json!({ "password": HORSE, "email": "x" })),
+            ("null for the shoe", 3012, json!({ "password": HORSE, "email": "x", "shoe": null })),
+            (
+                "no address, and a bad value",
+                3040,
+                json!({ "password": HORSE, "email": "x", "shoe": "a\u{7}" }),
+            ),
+            (
+                "a bad value, and a bad name of a property",
+                8023,
+                json!({ "password": HORSE, "email": taken, "shoe": "a\u{7}", "z z": 1 }),
+            ),
+            (
+                "a password over the limit, and a taken identity",
+                8023,
+                json!({ "password": "z".repeat(1025), "email": taken, "shoe": "s" }),
+            ),
+            (
+                "a bad name of a property, and a taken identity",
+                3038,
+                json!({ "password": HORSE, "email": taken, "shoe": "s", "z z": 1 }),
+            ),
+            ("a taken identity", 3033, json!({ "password": HORSE, "email": taken, "shoe": "s" })),
+        ] {
+            let reply = app.post("/users/register", body.clone()).send().await;
+            assert_eq!(reply.code(), code, "{what}: {reply:?}");
+            // Switched off, registration says nothing else.
+            desk.registration_settings(json!({ "userRegistrationEnabled": false })).await;
+            let reply = app.post("/users/register", body.clone()).send().await;
+            assert_eq!((reply.code(), reply.status.as_u16()), (3009, 403), "{what}");
+            // The data API and the Console ask the same, but for the switch.
+            let data = app.server_code(Method::POST, "/data/Users").body(body.clone()).send().await;
+            let console = desk.about(Method::POST, "/data/Users").body(body).send().await;
+            assert_eq!((data.code(), console.code()), (code, code), "{what}: {data:?} {console:?}");
+            desk.registration_settings(json!({ "userRegistrationEnabled": true })).await;
+        }
+        let count = app.server_code(Method::POST, "/data/Users/count").body(json!({}));
+        assert_eq!(count.send().await.ok(), json!(1), "nobody came to be");
+        let body = json!({ "password": HORSE, "email": "bob@example.com", "shoe": "s", "hat": 1 });
+        let made = app.post("/users/register", body).send().await.ok();
+        assert_eq!((&made["hat"], &made["shoe"]), (&json!(1), &json!("s")));
+        assert_eq!(made["userStatus"], "EMAIL_CONFIRMATION_PENDING");
+        assert_eq!(made.get("user-token"), None::<&Value>);
+    }
+}
