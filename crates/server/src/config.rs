@@ -87,6 +87,9 @@ pub struct Options {
     /// Seconds that a password may wait to be hashed; longer waits are refused; by default 5.
     #[arg(long)]
     pub hash_wait_seconds: Option<u64>,
+    /// A file with passwords that nobody may have, one a line, beside those that the server knows.
+    #[arg(long)]
+    pub password_blocklist: Option<PathBuf>,
     /// Users and guests that may come to be from one address in an hour, a quarter of them at once,
     /// where an application does not say; by default 120, and 20000 for profile compat.
     #[arg(long)]
@@ -103,9 +106,6 @@ pub struct Options {
     /// knows, where an application does not say; by default 100.
     #[arg(long)]
     pub wrong_passwords_per_account: Option<u32>,
-    /// A file with passwords that nobody may have, one a line, beside those that the server knows.
-    #[arg(long)]
-    pub password_blocklist: Option<PathBuf>,
 }
 
 /// Settings without a flag, because others see the command line: names, and what they mean.
@@ -159,10 +159,10 @@ pub struct Config {
     pub master_key: Option<String>,
     /// How much a request may ask for.
     pub limits: Limits,
-    /// The limits on guessing and flooding, where an application does not say.
-    pub brakes: crate::settings::Limits,
     /// Passwords that nobody may have.
     pub password_blocklist: Option<PathBuf>,
+    /// The limits on guessing and flooding, where an application does not say.
+    pub brakes: crate::settings::Limits,
     /// What a password hash costs.
     pub hashing: hashes::PoolOptions,
 }
@@ -289,6 +289,7 @@ fn over(top: Options, below: Options) -> Options {
         argon2_iterations: top.argon2_iterations.or(below.argon2_iterations),
         hash_threads: top.hash_threads.or(below.hash_threads),
         hash_wait_seconds: top.hash_wait_seconds.or(below.hash_wait_seconds),
+        password_blocklist: top.password_blocklist.or(below.password_blocklist),
         registrations_per_hour: top.registrations_per_hour.or(below.registrations_per_hour),
         wrong_passwords_per_place: top
             .wrong_passwords_per_place
@@ -299,7 +300,6 @@ fn over(top: Options, below: Options) -> Options {
         wrong_passwords_per_account: top
             .wrong_passwords_per_account
             .or(below.wrong_passwords_per_account),
-        password_blocklist: top.password_blocklist.or(below.password_blocklist),
     }
 }
 

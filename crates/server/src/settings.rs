@@ -326,6 +326,15 @@ impl Settings {
                 "maxConcurrentLoginsByRole must have the names of roles, 1000 at most, and numbers",
             ));
         }
+        let passwords = &self.passwords;
+        if passwords.minimum_length > 128 {
+            return Err(Error::bad_parameter("minimumLength must be 128 at most"));
+        }
+        if passwords.recent_login.0 == 0 || passwords.recent_login > LONGEST_TIMEOUT {
+            return Err(Error::bad_parameter(
+                "recentLogin must be a number of seconds from 1 to 2592000",
+            ));
+        }
         for (name, value) in [
             ("registrationsPerHour", self.registration.registrations_per_hour),
             ("wrongPasswordsPerPlace", login.wrong_passwords_per_place),
@@ -336,15 +345,6 @@ impl Settings {
                 let message = format!("{name} must be a number from 1 to {MOST}, or absent");
                 return Err(Error::bad_parameter(message));
             }
-        }
-        let passwords = &self.passwords;
-        if passwords.minimum_length > 128 {
-            return Err(Error::bad_parameter("minimumLength must be 128 at most"));
-        }
-        if passwords.recent_login.0 == 0 || passwords.recent_login > LONGEST_TIMEOUT {
-            return Err(Error::bad_parameter(
-                "recentLogin must be a number of seconds from 1 to 2592000",
-            ));
         }
         let origin = |it: &String| it == "*" || (it.contains("://") && !it.ends_with('/'));
         match self.origins.iter().find(|it| !origin(it)) {

@@ -19,8 +19,18 @@ use crate::{data, users};
 
 /// What this feature answers to.
 pub fn routes() -> Vec<Route> {
-    let all = [of_developers(), of_applications(), of_keys(), of_domains(), of_settings()];
-    all.into_iter().chain([of_records(), of_sessions()]).flatten().collect()
+    [
+        of_developers(),
+        of_applications(),
+        of_keys(),
+        of_domains(),
+        of_settings(),
+        of_records(),
+        of_sessions(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 const ALL: (Access, Token) = (Access::Anybody, Token::Ignored);

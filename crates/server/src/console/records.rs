@@ -25,7 +25,7 @@ fn change(server: Server, desk: &Desk) -> Result<Change> {
 pub async fn create(State(server): State<Server>, desk: Desk, names: Names, body: Body) -> Reply {
     update::only_users(names.get("table"))?;
     let how = (Door::ConsoleCreate, Status::Enabled, Event::UserCreated);
-    register::create(&change(server, &desk)?, how, (None, None), body.object()?).await
+    register::create((&change(server, &desk)?, None), how, None, body.object()?).await
 }
 
 /// `PUT /{app}/console/data/{table}/{id}`.

@@ -12,7 +12,6 @@ use crate::password::Door;
 use crate::roles::{self, Decision, Operation};
 use crate::schema::{Maker, USERS, values};
 use crate::server::Server;
-use crate::sessions::brake;
 use crate::store::objects;
 use crate::store::users::Status;
 use crate::users;
@@ -82,9 +81,8 @@ pub async fn create(
     }
     if users {
         let how = (Door::CreateObject, Status::Enabled, Event::UserCreated);
-        let from = brake::registration(&server, &caller)?;
         let change = Change { server, app: caller.app.clone(), author: caller.author() };
-        return register::create(&change, how, (None, from), body).await;
+        return register::create((&change, Some(&caller)), how, None, body).await;
     }
     create_plain(&server, &caller, name, &body).await
 }

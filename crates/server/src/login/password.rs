@@ -53,9 +53,9 @@ async fn check(
     known: &str,
     password: &str,
 ) -> Result<Option<Answer>> {
-    let Some(passed) = weigh(server, caller, known, password).await? else {
-        return Err(Error::wrong_login());
-    };
+    let door = Door::of(server, caller);
+    let passed = brake::check(server, &door, (known, by_identity), password).await?;
+    let passed = passed.ok_or_else(Error::wrong_login)?;
     let renewed = renewed(&server.passwords, &server.random, password, passed.verdict).await;
     let renewed = renewed.map(|it| it.as_str().to_owned());
     let user = UserId(passed.user.as_str().into());
@@ -69,19 +69,8 @@ async fn check(
     opened
 }
 
-/// Checks a password of a user of the application, by the one function that does
-/// ([`brake::check`]). `None` for a wrong one; a right one is to be finished or settled.
-pub async fn weigh(
-    server: &Server,
-    caller: &Caller,
-    known: &str,
-    password: &str,
-) -> Result<Option<brake::Passed>> {
-    let door = Door::of(server, caller);
-    brake::check(server, &door, (known, by_identity), password).await
-}
-
-fn by_identity(db: &Db<'_>, identity: &str) -> Result<Option<(String, Option<String>)>> {
+/// The user with that identity, for [`brake::check`].
+pub fn by_identity(db: &Db<'_>, identity: &str) -> Result<Option<(String, Option<String>)>> {
     let Some(user) = identities::user(db, identities::LOGIN, identity)? else {
         // As many questions for nobody as for somebody.
         credentials::hash(db, &UserId("".into()))?;

@@ -4,17 +4,19 @@
 
 use serde_json::json;
 
-use super::password::weigh;
+use super::password::by_identity;
 use crate::error::{Error, Result};
 use crate::ids::UserId;
 use crate::server::Server;
+use crate::sessions::brake::{self, Door};
 use crate::store::identities;
 use crate::web::{Answer, Body, Caller, Reply, State, text};
 
 /// Tells whether the password is that of the logged-in user. A wrong one counts like one at a
 /// login, and a right one ends the row of wrong ones.
 ///
-/// Fails with 3121 without a session, and with 999 and 3036 as a login does.
+/// Fails with 3121 without a session, 999 after too many wrong ones, and 3036 while the account is
+/// locked.
 pub async fn verify(State(server): State<Server>, caller: Caller, body: Body) -> Reply {
     let user = caller.user().ok_or_else(Error::nobody_to_verify)?.to_owned();
     let body = body.object()?;
@@ -29,7 +31,9 @@ async fn is_valid(server: &Server, caller: &Caller, user: UserId, password: &str
     let data = &caller.app.realm.data;
     let identity = data.read(move |db| identities::of_user(db, identities::LOGIN, &user));
     let Some(identity) = identity.await? else { return Ok(false) }; // a guest has no password
-    let Some(passed) = weigh(server, caller, &identity, password).await? else { return Ok(false) };
-    passed.settle().await?;
-    Ok(true)
+    let door = Door::of(server, caller);
+    match brake::check(server, &door, (&identity, by_identity), password).await? {
+        None => Ok(false),
+        Some(passed) => passed.settle().await.map(|()| true),
+    }
 }

@@ -207,8 +207,8 @@ pub fn recovered(tx: &Tx<'_>, identity: &str, user: &str) -> Result<()> {
     forgive_all(tx, identity)
 }
 
-/// Forgets the places of a user who is deleted: whoever gets the same id inherits nothing.
-pub fn deleted(tx: &Tx<'_>, user: &str) -> Result<()> {
+/// Forgets the places of a user who is being deleted: whoever comes after inherits nothing.
+pub fn gone(tx: &Tx<'_>, user: &str) -> Result<()> {
     attempts::forget_places(tx, user)
 }
 
@@ -448,11 +448,11 @@ async fn take_back(door: &Door, key: String, place: String) -> Result<()> {
     door.realm.data.write(write).await
 }
 
-/// Counts a registration or a guest, and tells where the user is. Fails with 999 where the source has made too many. The
+/// Counts a registration or a guest. Fails with 999 where the source has made too many. The
 /// server-code key is the owner's own server, which speaks for many.
-pub fn registration(server: &Server, caller: &Caller) -> Result<Option<Group>> {
+pub fn registration(server: &Server, caller: &Caller) -> Result<()> {
     if caller.is_server_code() {
-        return Ok(None);
+        return Ok(());
     }
     let app = &caller.app;
     let many = Limit::Registrations.value(&server.brakes.set, &app.settings, app.profile);
@@ -463,7 +463,7 @@ pub fn registration(server: &Server, caller: &Caller) -> Result<Option<Group>> {
         Say::Later(wait) => Err(Error::too_many_requests().again_in(wait)),
         Say::Go => {
             server.brakes.settle(&key, rate, false);
-            Ok(Some(key.2))
+            Ok(())
         }
     }
 }

@@ -6,7 +6,6 @@ use serde_json::{Map, Value};
 
 use super::draft::{self, Rules};
 use super::write::{self, Change, NewUser};
-use crate::address::Group;
 use crate::error::{Error, Result};
 use crate::events::Event;
 use crate::ids::UserId;
@@ -25,23 +24,26 @@ pub async fn register(State(server): State<Server>, caller: Caller, body: Body) 
         return Err(Error::registration_off());
     }
     let body = body.object()?;
-    let from = brake::registration(&server, &caller)?;
     let guest = guest(&server, &caller, &body).await?;
     let door = if guest.is_some() { Door::ConvertGuest } else { Door::Register };
     let pending = caller.app.settings.registration.email_confirmation_required;
     let status = if pending { Status::Pending } else { Status::Enabled };
     let change = Change { server, app: caller.app.clone(), author: caller.author() };
-    create(&change, (door, status, Event::UserRegistered), (guest, from), body).await
+    create((&change, Some(&caller)), (door, status, Event::UserRegistered), guest, body).await
 }
 
-/// Makes a user of `body`, or converts the guest. `from` is where the user is, if that is known.
+/// Makes a user of `body`, or converts the guest. `from` is the client that asks for it; in the
+/// Console there is none.
 pub async fn create(
-    change: &Change,
+    (change, from): (&Change, Option<&Caller>),
     (door, status, event): (Door, Status, Event),
-    (guest, from): (Option<UserId>, Option<Group>),
+    guest: Option<UserId>,
     body: Map<String, Value>,
 ) -> Reply {
     let (server, app) = (&change.server, &change.app);
+    if let Some(caller) = from {
+        brake::registration(server, caller)?;
+    }
     let draft = draft::draft(door, (&*app.users()?, &Rules::of(change)), &body)?;
     let hash = password::hash(&server.passwords, &server.random, draft.password).await?;
     let converts = guest.is_some();
@@ -55,8 +57,9 @@ pub async fn create(
         status,
     };
     let change = change.clone();
+    let place = from.filter(|it| !it.is_server_code()).map(|it| it.asked.source.group());
     let write = app.realm.data.write(move |tx| {
-        brake::registered(tx, user.id.as_str(), from, change.author.at)?;
+        brake::registered(tx, user.id.as_str(), place, change.author.at)?;
         if converts {
             write::convert_guest(tx, &change, &user)?;
         } else {

@@ -256,7 +256,7 @@ pub fn delete(tx: &Tx<'_>, change: &Change, users: &[UserId]) -> Result<usize> {
         let id = user.as_str();
         let Some(status) = store::users::lock(tx, id)? else { continue };
         forget_failures(tx, user)?;
-        brake::deleted(tx, id)?;
+        brake::gone(tx, id)?;
         identities::release_all(tx, user)?;
         credentials::delete(tx, user)?;
         let ended = store::sessions::delete_of_user(tx, id, None)?;
