@@ -18,8 +18,8 @@ use crate::web::{Answer, Body, Caller, Reply, State, text};
 /// Fails with 3121 without a session, 999 after too many wrong ones, and 3036 while the account is
 /// locked.
 pub async fn verify(State(server): State<Server>, caller: Caller, body: Body) -> Reply {
-    let user = caller.user().ok_or_else(Error::nobody_to_verify)?.to_owned();
     let body = body.object()?;
+    let user = caller.user().ok_or_else(Error::nobody_to_verify)?.to_owned();
     let valid = match text(&body, "password") {
         Some(password) => is_valid(&server, &caller, UserId(user.into()), password).await?,
         None => false,

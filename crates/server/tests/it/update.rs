@@ -1,11 +1,15 @@
 //! Changing a user: what, by whom, and what follows from it (users-api 2.12, security C-1, C-5, Z-2).
 
+use std::sync::Arc;
+
+use engine::{Faults, Hooks};
 use http::Method;
 use serde_json::{Value, json};
 use server::clock::Seconds;
 use server::error::Error;
 use server::settings::Profile;
 use server::store::Row;
+use server::users::write::{self, Change, Edit};
 
 use crate::harness::{HORSE, Setup, TestServer, text};
 
@@ -437,4 +441,100 @@ async fn k_c11_the_console_makes_changes_disables_and_deletes_users() {
         let events = events(&server, "user.created").await;
         assert!(events[0].0.starts_with("developer "), "{events:?}");
     }
+}
+
+#[tokio::test]
+async fn pw_10_a_change_that_breaks_off_is_made_whole_or_not_at_all() {
+    let faults = Arc::new(Faults::default());
+    let hooks = Hooks { faults: Some(Arc::clone(&faults)), seen: None };
+    let server = TestServer::with(Setup { hooks, ..Setup::default() }).await;
+    let (app, desk) = (&server.app, server.desk().await);
+    desk.login_settings(json!({ "enableMultipleLogins": true })).await;
+    let ann = app.user("ann@example.com").await;
+    let (mut failed, mut n) = (0, 0);
+    loop {
+        n += 1;
+        let (own, other) = (app.token("ann@example.com").await, app.token("ann@example.com").await);
+        app.read(&ann, &own).await.ok();
+        let before = events(&server, "user.password").await.len();
+        let change =
+            json!({ "password": "another horse", "email": "eve@example.com", "name": "E" });
+        faults.fail_at(n);
+        let reply = app.update(&ann, &own, change).await;
+        let fired = !faults.is_armed();
+        faults.disarm();
+        if reply.status == 200 {
+            assert!(!app.is_valid(&other).await && app.is_valid(&own).await, "statement {n}");
+            app.login("ann@example.com", HORSE).await.refused(3003);
+            app.login("eve@example.com", "another horse").await.ok();
+            assert_eq!(events(&server, "user.password").await.len(), before + 1);
+            assert!(!fired, "statement {n} failed and nobody was told");
+            break;
+        }
+        failed += 1;
+        assert_eq!((reply.status.as_u16(), reply.code()), (503, 20001), "statement {n}");
+        assert!(app.is_valid(&other).await && app.is_valid(&own).await, "statement {n}");
+        app.login("eve@example.com", "another horse").await.refused(3003);
+        assert_eq!(app.read(&ann, &own).await.ok()["name"], Value::Null);
+        assert_eq!(events(&server, "user.password").await.len(), before);
+    }
+    assert!(failed > 12, "{failed} statements were tried");
+
+    // And so is a deletion.
+    for n in 1.. {
+        let token = text(&app.login("eve@example.com", "another horse").await.ok()["user-token"]);
+        faults.fail_at(n);
+        let call = app.server_code(Method::DELETE, &format!("/users/{ann}"));
+        let reply = call.send().await;
+        let fired = !faults.is_armed();
+        faults.disarm();
+        crate::invariants::assert_whole(&server.server.apps).await;
+        assert_eq!(app.is_valid(&token).await, reply.status != 200, "statement {n}");
+        assert_eq!(reply.status == 200, !fired, "statement {n}: {reply:?}");
+        if !fired {
+            assert!(n > 8, "{n} statements were tried");
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_batch_of_changes_is_made_whole_or_not_at_all() {
+    let server = TestServer::start().await;
+    let app = server.server.apps.by_id(&server.app.id.0).await.unwrap().unwrap();
+    let mut ids = Vec::new();
+    for name in ["ann", "bob", "cid"] {
+        ids.push(server.app.user(&format!("{name}@example.com")).await);
+    }
+    let author = server::console::developers::operator(&server.server);
+    let change = Change { server: server.server.clone(), app: app.clone(), author };
+    let batch = |ids: &[String]| -> Vec<Edit> {
+        let edit = |id: &String| Edit {
+            id: server::ids::UserId(id.as_str().into()),
+            cells: vec![("name".to_owned(), engine::Value::Text("Same".to_owned()))],
+            unknown: Vec::new(),
+            identity: None,
+            may_set_identity: false,
+            password: None,
+            status: None,
+            owner: None,
+            kept: None,
+        };
+        ids.iter().map(edit).collect()
+    };
+    let named = async || {
+        let users = server.app.server_code(Method::POST, "/data/Users/find").body(json!({}));
+        let users = users.send().await.ok();
+        users.as_array().unwrap().iter().filter(|it| it["name"] == "Same").count()
+    };
+    let mut lame = ids.clone();
+    lame.push("nobody".to_owned());
+    for (ids, code, expected) in [(&lame, 3030, 0), (&ids, 0, 3)] {
+        let (edits, keep) = (batch(ids), change.clone());
+        let data = server.server.apps.data(&server.app.id);
+        let done = data.write(move |tx| write::update(tx, &keep, &edits).map(drop)).await;
+        assert_eq!(done.err().map_or(0, |it| it.code), code);
+        assert_eq!(named().await, expected);
+    }
+    assert_eq!(events(&server, "user.updated").await.len(), 3);
 }
