@@ -61,6 +61,12 @@ impl Dialect {
         self.pick("", " for update")
     }
 
+    /// After a select: keeps others from changing its rows until the transaction ends; any number of
+    /// transactions may do so at once. SQLite has one writer anyway.
+    pub fn for_share(&self) -> &'static str {
+        self.pick("", " for share")
+    }
+
     /// After [`for_update`](Self::for_update): passes over the rows that another one has locked.
     pub fn skip_locked(&self) -> &'static str {
         self.pick("", " skip locked")
@@ -197,6 +203,12 @@ impl Dialect {
     /// Whether other processes may be at work in the same database, and have to be told of changes.
     pub fn shared(&self) -> bool {
         self.pick(false, true)
+    }
+
+    /// A statement that lets nobody else write into `table`, quoted and with its schema, until this
+    /// transaction ends; reads go on. SQLite has one writer anyway.
+    pub fn lock_writes(&self, table: &str) -> String {
+        self.pick(String::new(), format!("lock table {table} in share row exclusive mode;"))
     }
 
     /// A statement that makes others who migrate wait until this transaction ends. SQLite has one

@@ -152,6 +152,12 @@ refusals! {
     domain_taken: BAD_REQUEST, 20014, "This domain belongs to an application already";
     /// Settings that another developer changed while they were being written.
     settings_changed: CONFLICT, 20016, "Somebody else changed the settings at this moment. Read them and try again";
+    /// Objects that are there do not fit what a column is to be; `errorData` lists the first of them.
+    rows_in_the_way(what: impl fmt::Display): BAD_REQUEST, 20040, "{what}";
+    /// The identity was changed while a user was being written.
+    identity_changed: CONFLICT, 20041, "The property that users log in with changed at this moment. Try again";
+    /// Another change of the identity is under way.
+    identity_changing: CONFLICT, 20042, "Another property is just becoming the identity. Wait until that is done";
     /// No object has that id.
     no_such_object(id: &str): BAD_REQUEST, 1000, "Entity with ID {id} not found";
     /// An `offset` that is no whole number from 0 on.
@@ -208,6 +214,15 @@ refusals! {
 impl Error {
     fn client(status: StatusCode, code: u32, message: String) -> Self {
         Self { status, code, message, data: None, retry_after: None, cause: None }
+    }
+
+    /// The same refusal with a list: of how many there are, the first.
+    #[must_use]
+    pub fn with_list(mut self, total: i64, first: &[Value]) -> Self {
+        let data = [("total", json!(total)), ("conflicts", json!(first))];
+        self.data =
+            Some(Box::new(data.map(|(name, it)| (name.to_owned(), it)).into_iter().collect()));
+        self
     }
 
     /// 500: a failure that the client can do nothing about.

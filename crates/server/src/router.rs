@@ -21,6 +21,8 @@ pub fn jobs() -> Vec<Kind> {
     let features = [
         jobs::timetable(), // sweeping
         console::jobs(),   // applications that come and go
+        data::jobs(),      // rows of tables that change
+        users::jobs(),     // another identity
     ];
     features.into_iter().flatten().collect()
 }

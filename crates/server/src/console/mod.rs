@@ -7,6 +7,7 @@ mod records;
 mod sessions;
 mod settings;
 pub mod setup;
+mod tables;
 
 use serde_json::Value;
 
@@ -19,18 +20,17 @@ use crate::{data, users};
 
 /// What this feature answers to.
 pub fn routes() -> Vec<Route> {
-    [
+    let features = [
         of_developers(),
         of_applications(),
         of_keys(),
         of_domains(),
         of_settings(),
         of_records(),
+        tables::routes(),
         of_sessions(),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    ];
+    features.into_iter().flatten().collect()
 }
 
 const ALL: (Access, Token) = (Access::Anybody, Token::Ignored);

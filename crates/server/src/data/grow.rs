@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::clock::Seconds;
 use crate::error::{Error, Result};
 use crate::events::{self, Event};
-use crate::schema::{Column, Kind, Maker, NewColumn, Rules, Schema, Table, common_columns, values};
+use crate::schema::{Column, Kind, Maker, NewColumn, Schema, Table, common_columns, values};
 use crate::store::changes::{self, Kind as Changed};
 use crate::store::objects::Cell;
 use crate::store::{self, Tx};
@@ -56,8 +56,7 @@ pub fn with_columns(
         .filter(|it| table.column(&it.0).is_none())
         .filter_map(|(name, value)| {
             let kind = Kind::guess(value)?;
-            let (rules, maker) = (Rules::default(), Maker::Client);
-            Some(NewColumn { name: name.clone(), kind, rules, identity: false, maker })
+            Some(NewColumn::plain(name.clone(), kind, Maker::Client))
         })
         .collect();
     if !columns.is_empty() {
@@ -72,11 +71,13 @@ pub fn with_columns(
     let names: Vec<&str> = columns.iter().map(|it| it.name.as_str()).collect();
     let what = json!({ "table": name, "columns": names });
     events::record(tx, random, &change.author, Event::SchemaChanged, name, &what)?;
-    changes::append(tx, tx.app(), Changed::App, "", now)?;
-    publish(tx, change, schema).table(name).cloned().ok_or_else(|| Error::no_such_table(name))
+    announce(tx, change, schema)?.table(name).cloned().ok_or_else(|| Error::no_such_table(name))
 }
 
-fn publish(tx: &Tx<'_>, change: &Change, schema: Schema) -> Arc<Schema> {
+/// Makes a newer description of the tables known: to this node when the transaction commits, to the
+/// others through the change log.
+pub fn announce(tx: &Tx<'_>, change: &Change, schema: Schema) -> Result<Arc<Schema>> {
+    changes::append(tx, tx.app(), Changed::App, "", change.author.at)?;
     let schema = Arc::new(schema);
     let (server, app, fresh) =
         (change.server.clone(), Arc::clone(&change.app), Arc::clone(&schema));
@@ -84,7 +85,7 @@ fn publish(tx: &Tx<'_>, change: &Change, schema: Schema) -> Arc<Schema> {
         app.set_schema(&fresh);
         server.apps.set_schema(&app.id, &fresh);
     });
-    schema
+    Ok(schema)
 }
 
 fn too_much(what: &str) -> Error {

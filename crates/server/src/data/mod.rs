@@ -1,16 +1,28 @@
 //! Objects of any table, as far as accounts need them.
 
+pub mod check;
+pub mod columns;
 mod find;
 pub mod grow;
 mod save;
 
 pub use find::{console_count, console_find, read_one};
+pub use save::create_plain;
 
 use serde_json::Value;
 
+use crate::jobs::Kind;
 use crate::users::deleted;
 use crate::web::shape::{list, named, number, object, text};
 use crate::web::{Access, Route, Token, delete, get, post, put};
+
+/// The work of this feature that outlives a request.
+pub fn jobs() -> Vec<Kind> {
+    vec![
+        Kind::new(columns::DROP, 100, columns::finish_drop),
+        Kind::new(check::JOB, 100, check::run),
+    ]
+}
 
 /// What this feature answers to.
 pub fn routes() -> Vec<Route> {
@@ -81,10 +93,11 @@ const PAGE: &[(&str, &str)] = &[
 const COUNT: &[u32] = &[1009, 1013, 1017, 2000];
 const FIND: &[u32] = &[1004, 1005, 1006, 1009, 1013, 1017, 1025, 2000];
 /// Adding a user is a registration, with its refusals.
-const ADD: &[u32] =
-    &[999, 1007, 1009, 1011, 1155, 2000, 3011, 3012, 3013, 3033, 3038, 3039, 3040, 3045, 8023];
+const ADD: &[u32] = &[
+    999, 1007, 1009, 1011, 1155, 2000, 3011, 3012, 3013, 3033, 3038, 3039, 3040, 3045, 8023, 20041,
+];
 /// The same, or changing one who is there.
 const SAVE: &[u32] = &[
     999, 1000, 1007, 1009, 1011, 1012, 1155, 2000, 3011, 3012, 3013, 3018, 3029, 3033, 3038, 3039,
-    3040, 3045, 8023,
+    3040, 3045, 8023, 20041,
 ];

@@ -10,8 +10,9 @@ use crate::error::{Error, Result};
 use crate::events::{self, Event};
 use crate::password::Door;
 use crate::roles::{self, Decision, Operation};
-use crate::schema::{Maker, USERS, values};
+use crate::schema::{Table, USERS, record, values};
 use crate::server::Server;
+use crate::settings::Settings;
 use crate::store::objects;
 use crate::store::users::Status;
 use crate::users;
@@ -79,28 +80,28 @@ pub async fn create(
         let message = "Changing an object, and choosing its objectId, are not available yet";
         return Err(Error::bad_parameter(message));
     }
+    let change = Change { server, app: caller.app.clone(), author: caller.author() };
     if users {
         let how = (Door::CreateObject, Status::Enabled, Event::UserCreated);
-        let change = Change { server, app: caller.app.clone(), author: caller.author() };
         return register::create((&change, Some(&caller)), how, None, body).await;
     }
-    create_plain(&server, &caller, name, &body).await
+    let owner = caller.user().map(str::to_owned);
+    create_plain(&change, owner, name, &body).await
 }
 
-async fn create_plain(
-    server: &Server,
-    caller: &Caller,
+/// Adds an object of any table but `Users` and answers with it; whether it may be is decided.
+pub async fn create_plain(
+    change: &Change,
+    owner: Option<String>,
     name: &str,
     body: &Map<String, Value>,
 ) -> Reply {
-    let app = &caller.app;
-    let (known, unknown) = sort_out(caller, name, body)?;
-    let id = server.random.object_id(caller.asked.at);
-    let owner = caller.user().map(str::to_owned);
-    let (change, table_name) = (
-        Change { server: server.clone(), app: app.clone(), author: caller.author() },
-        name.to_owned(),
-    );
+    let app = &change.app;
+    let schema = app.schema();
+    let table = schema.table(name).map(|it| &**it);
+    let (known, unknown) = sort_out(&app.settings, table, body)?;
+    let id = change.server.random.object_id(change.author.at);
+    let (change, table_name) = (change.clone(), name.to_owned());
     let write = app.realm.data.write(move |tx| {
         let table = grow::with_columns(tx, &change, &table_name, &unknown)?;
         let mut cells = grow::cells(&table, &known, &unknown)?;
@@ -127,17 +128,26 @@ async fn create_plain(
 
 type SortedOut = (Vec<(String, engine::Value)>, Vec<(String, Value)>);
 
-/// The properties that the table has, as it stores them, and those that it will get.
-fn sort_out(caller: &Caller, name: &str, body: &Map<String, Value>) -> Result<SortedOut> {
-    let schema = caller.app.schema();
-    let table = schema.table(name);
-    let (mut known, mut unknown) = (Vec::new(), Vec::new());
-    for (name, value) in body {
-        match table.and_then(|it| it.column(name)) {
-            Some(column) if column.maker == Maker::System => {}
-            Some(column) => known.push((name.clone(), values::to_stored(column, value)?)),
-            None if ["objectId", "ownerId", "created", "updated"].contains(&name.as_str()) => {}
-            None => unknown.extend(new_property(&caller.app.settings, name, value)?),
+/// The properties that the table has, as it stores them, and those that it will get. Fails with
+/// 3012 and 3045 for what is missing, and like [`values::to_stored`].
+fn sort_out(
+    settings: &Settings,
+    table: Option<&Table>,
+    body: &Map<String, Value>,
+) -> Result<SortedOut> {
+    let known = match table {
+        None => Vec::new(),
+        Some(table) => {
+            record::is_complete(table, body)?;
+            record::of_new(table, body)?
+        }
+    };
+    let mut unknown = Vec::new();
+    for (name, value) in
+        body.iter().filter(|it| table.is_none_or(|table| table.column(it.0).is_none()))
+    {
+        if !["objectId", "ownerId", "created", "updated"].contains(&name.as_str()) {
+            unknown.extend(new_property(settings, name, value)?);
         }
     }
     Ok((known, unknown))

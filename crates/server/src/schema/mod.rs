@@ -5,12 +5,18 @@
 
 pub mod identity;
 pub mod names;
+pub mod patterns;
+pub mod record;
+pub mod validators;
 pub mod values;
+pub mod wish;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::Value;
+
+use validators::{Checks, Chosen};
 
 /// The table of users. It is there in every application and cannot be dropped.
 pub const USERS: &str = "Users";
@@ -100,10 +106,34 @@ pub struct Column {
     pub identity: bool,
     /// The value of an object that comes without one.
     pub default: Option<Value>,
-    /// The validator, a regular expression for the whole value.
+    /// An owner's expression that the whole value must match.
     pub custom_regex: Option<String>,
+    /// A ready-made validator.
+    pub validator: Option<Chosen>,
+    /// Both of them, made ready at the first value.
+    pub checks: Checks,
     /// Whose it is.
     pub maker: Maker,
+}
+
+impl Column {
+    /// A column without rules, which is in no table yet.
+    pub fn blank(name: &str, kind: Kind, maker: Maker) -> Self {
+        Self {
+            id: String::new(),
+            name: name.to_owned(),
+            physical: String::new(),
+            kind,
+            size: kind.size(),
+            rules: Rules::default(),
+            identity: false,
+            default: None,
+            custom_regex: None,
+            validator: None,
+            checks: Checks::default(),
+            maker,
+        }
+    }
 }
 
 /// What the values of a column must be, beside their type.
@@ -245,26 +275,47 @@ pub struct NewColumn {
     pub name: String,
     /// What it will hold.
     pub kind: Kind,
+    /// The most characters of a text.
+    pub size: Option<u32>,
     /// Whether a value is needed and counts once.
     pub rules: Rules,
     /// Whether users log in with it.
     pub identity: bool,
+    /// The value of an object that comes without one.
+    pub default: Option<Value>,
+    /// An owner's expression that the whole value must match.
+    pub custom_regex: Option<String>,
+    /// A ready-made validator.
+    pub validator: Option<Chosen>,
     /// Whose it is.
     pub maker: Maker,
 }
 
 impl NewColumn {
-    const fn preset(name: String, kind: Kind, maker: Maker) -> Self {
-        let rules = Rules { required: false, unique: false, indexed: false };
-        Self { name, kind, rules, identity: false, maker }
+    /// A column without rules.
+    pub fn plain(name: String, kind: Kind, maker: Maker) -> Self {
+        Self {
+            name,
+            kind,
+            size: kind.size(),
+            rules: Rules::default(),
+            identity: false,
+            default: None,
+            custom_regex: None,
+            validator: None,
+            maker,
+        }
     }
 }
 
 /// The columns of every new table.
 pub fn common_columns() -> Vec<NewColumn> {
-    let column = |name: &str, kind| NewColumn::preset(name.to_owned(), kind, Maker::System);
+    let column = |name: &str, kind| NewColumn::plain(name.to_owned(), kind, Maker::System);
     vec![
-        column("objectId", Kind::StringId),
+        NewColumn {
+            rules: Rules { required: false, unique: true, indexed: true },
+            ..column("objectId", Kind::StringId)
+        },
         column("ownerId", Kind::String),
         column("created", Kind::DateTime),
         column("updated", Kind::DateTime),
@@ -273,7 +324,7 @@ pub fn common_columns() -> Vec<NewColumn> {
 
 /// The columns of a new table of users (users-api 1.6).
 pub fn user_columns() -> Vec<NewColumn> {
-    let column = |name: &str, kind, maker| NewColumn::preset(name.to_owned(), kind, maker);
+    let column = |name: &str, kind, maker| NewColumn::plain(name.to_owned(), kind, maker);
     let mut columns = common_columns();
     columns.extend([
         NewColumn {

@@ -8,7 +8,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
-use super::{Column, Kind};
+use super::{Column, Kind, validators};
 use crate::error::{Error, Result};
 
 /// The largest whole number that JSON keeps exact: 2⁵³−1.
@@ -17,8 +17,27 @@ const MOST: i64 = (1 << 53) - 1;
 const TIMES: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_799_999;
 
 /// What `column` stores for `value`. Fails with 1007 and the name of the property when the value is
-/// of another type, and with 8023 when it is too long.
+/// of another type, and with 8023 when it is too long or its column's validator refuses it.
+///
+/// This is the one way from JSON to a stored value: whatever writes comes through here.
 pub fn to_stored(column: &Column, value: &Value) -> Result<Stored> {
+    let stored = converted(column, value)?;
+    match validators::check(column, &stored) {
+        None => Ok(stored),
+        Some(why) => Err(Error::refused_value(format!("The value of {} {why}", column.name))),
+    }
+}
+
+/// Refuses a text that the validator of `column` refuses, for a text that is not stored as it is:
+/// a password. Fails with 8023.
+pub fn check_text(column: &Column, text: &str) -> Result<()> {
+    match validators::check(column, &Stored::Text(text.to_owned())) {
+        None => Ok(()),
+        Some(why) => Err(Error::refused_value(format!("The value of {} {why}", column.name))),
+    }
+}
+
+fn converted(column: &Column, value: &Value) -> Result<Stored> {
     let wrong = || Error::wrong_type(&column.name);
     let stored = match (column.kind, value) {
         (_, Value::Null) => return Ok(Stored::Null),
@@ -81,7 +100,7 @@ fn whole(number: &serde_json::Number) -> Option<i64> {
 }
 
 /// Milliseconds from a number, a decimal text or an ISO 8601 text (without an offset: UTC).
-fn instant(value: &Value) -> Option<i64> {
+pub fn instant(value: &Value) -> Option<i64> {
     let millis = match value {
         Value::Number(number) => whole(number)?,
         Value::String(text) => {
@@ -117,6 +136,20 @@ fn write_bool(value: bool, out: &mut Vec<u8>) {
     out.extend_from_slice(if value { b"true" } else { b"false" });
 }
 
+/// A number as an answer shows it.
+pub fn number_text(value: f64) -> String {
+    let mut out = Vec::new();
+    write_number(value, &mut out);
+    String::from_utf8(out).unwrap_or_default()
+}
+
+/// A stored value as JSON.
+pub fn to_json(kind: Kind, value: &Stored) -> Value {
+    let mut out = Vec::new();
+    write_json(kind, ValueRef::from(value), &mut out);
+    serde_json::from_slice(&out).unwrap_or_default()
+}
+
 /// Whole numbers are written as integers: clients in typed languages read `3`, not `3.0`.
 fn write_number(value: f64, out: &mut Vec<u8>) {
     #[expect(clippy::cast_precision_loss, reason = "2⁵³−1 is exact")]
@@ -141,22 +174,11 @@ pub fn write_text(text: &str, out: &mut Vec<u8>) {
 mod tests {
     use serde_json::json;
 
-    use super::super::{Maker, Rules};
+    use super::super::Maker;
     use super::*;
 
     fn column(kind: Kind) -> Column {
-        Column {
-            id: String::new(),
-            name: "p".to_owned(),
-            physical: "p".to_owned(),
-            kind,
-            size: kind.size(),
-            rules: Rules::default(),
-            identity: false,
-            default: None,
-            custom_regex: None,
-            maker: Maker::Developer,
-        }
+        Column::blank("p", kind, Maker::Developer)
     }
 
     #[test]

@@ -26,6 +26,7 @@ impl Part {
             Self::Control => &[include_str!("migrations/control_0001_start.sql")],
             Self::Sys => &[
                 include_str!("migrations/sys_0001_start.sql"),
+                include_str!("migrations/sys_0002_props.sql"),
                 include_str!("migrations/sys_0004_brake.sql"),
             ],
         }

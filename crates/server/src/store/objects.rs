@@ -173,7 +173,7 @@ fn write_open_object(
 }
 
 /// The table in the database, qualified where the engine wants it.
-fn place(db: &Db<'_>, table: &Table) -> TableRef {
+pub(super) fn place(db: &Db<'_>, table: &Table) -> TableRef {
     use sea_query::IntoTableRef as _;
     match db.dialect().schema(db.scope()) {
         Some(schema) => (Alias::new(schema), Alias::new(&table.physical)).into_table_ref(),
@@ -181,7 +181,7 @@ fn place(db: &Db<'_>, table: &Table) -> TableRef {
     }
 }
 
-fn bound(value: &Stored) -> SimpleExpr {
+pub(super) fn bound(value: &Stored) -> SimpleExpr {
     let value = match value {
         Stored::Null => Value::String(None),
         Stored::Bool(it) => Value::Bool(Some(*it)),
@@ -194,7 +194,7 @@ fn bound(value: &Stored) -> SimpleExpr {
 }
 
 /// A statement in the words of the engine, with its values.
-fn built(db: &Db<'_>, query: &impl QueryStatementWriter) -> Built {
+pub(super) fn built(db: &Db<'_>, query: &impl QueryStatementWriter) -> Built {
     let (sql, values) = match db.dialect() {
         engine::Dialect::Sqlite => query.build(SqliteQueryBuilder),
         engine::Dialect::Postgres => query.build(PostgresQueryBuilder),
@@ -206,6 +206,7 @@ fn stored(value: Value) -> Stored {
     match value {
         Value::Bool(Some(it)) => Stored::Bool(it),
         Value::BigInt(Some(it)) => Stored::Int(it),
+        Value::Int(Some(it)) => Stored::Int(it.into()),
         Value::BigUnsigned(Some(it)) => Stored::Int(i64::try_from(it).unwrap_or(i64::MAX)),
         Value::Double(Some(it)) => Stored::Real(it),
         Value::String(Some(it)) => Stored::Text(it),

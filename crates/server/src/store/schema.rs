@@ -1,10 +1,13 @@
 //! The catalog: `sys.schemas`, `sys.tables`, `sys.columns`, and the tables that they describe. A
 //! change of a table and of its description are one transaction.
 
+use serde_json::Value;
+
 use super::{Db, Row, Tx};
 use crate::clock::Millis;
 use crate::error::Result;
 use crate::ids::Random;
+use crate::schema::validators::{Checks, Chosen};
 use crate::schema::{Column, Kind, Maker, NewColumn, PASSWORD, Rules, Schema, Table, names};
 
 /// All tables of the application.
@@ -21,7 +24,7 @@ pub fn load(db: &Db<'_>) -> Result<Schema> {
         })
     })?;
     let sql = "select table_id, id, name, physical, type, size, is_required, is_unique,
-                      is_indexed, is_identity, default_value, custom_regex, made_by
+                      is_indexed, is_identity, default_value, custom_regex, validator, made_by
                from sys.columns where app_id = ?1 order by table_id, position";
     for (table, column) in db.rows(sql, &[&db.app()], read_column)? {
         if let Some(owner) = tables.iter_mut().find(|it| it.id == table) {
@@ -50,6 +53,12 @@ fn read_column(row: &Row<'_>) -> engine::Result<(String, Option<Column>)> {
         identity: row.get("is_identity")?,
         default: default.and_then(|it| serde_json::from_str(&it).ok()),
         custom_regex: row.get("custom_regex")?,
+        validator: row.get::<Option<String>>("validator")?.map(|it| {
+            // One that cannot be read lets nothing pass.
+            let unknown = |_| Chosen { id: String::new(), params: serde_json::Map::new() };
+            serde_json::from_str(&it).unwrap_or_else(unknown)
+        }),
+        checks: Checks::default(),
         maker: Maker::parse(&row.get::<String>("made_by")?),
     };
     Ok((table, Some(column)))
@@ -73,7 +82,8 @@ pub fn create_table(
     now: Millis,
 ) -> Result<()> {
     let dialect = tx.dialect();
-    let sql = "select physical from sys.tables where app_id = ?1";
+    let sql = "select physical from sys.tables where app_id = ?1
+               union all select table_name from sys.dropped where app_id = ?1";
     let taken = tx.rows(sql, &[&tx.app()], |row| row.get::<String>("physical"))?;
     let physical = names::physical(name, &taken.iter().map(String::as_str));
     let id = random.opaque();
@@ -111,10 +121,13 @@ pub fn add_columns(
     now: Millis,
 ) -> Result<()> {
     let dialect = tx.dialect();
-    let mut taken: Vec<String> = table.columns.iter().map(|it| it.physical.clone()).collect();
+    let mut taken = taken(tx, table)?;
+    let sql = "select coalesce(max(position), 0) as last from sys.columns
+               where app_id = ?1 and table_id = ?2";
+    let last = tx.row(sql, &[&tx.app(), &table.id], |row| row.get::<i64>("last"))?.unwrap_or(0);
     for (offset, column) in columns.iter().enumerate() {
         let physical = names::physical(&column.name, &taken.iter().map(String::as_str));
-        let position = table.columns.len() + offset;
+        let position = usize::try_from(last).unwrap_or_default() + 1 + offset;
         insert_column(tx, random, &table.id, (position, column, &physical), now)?;
         let kind = dialect.column_type(column.kind.stored());
         let (table, quoted) = (dialect.quote(&table.physical), dialect.quote(&physical));
@@ -122,6 +135,17 @@ pub fn add_columns(
         taken.push(physical);
     }
     Ok(())
+}
+
+/// The physical names that a column of the table may not have: those of columns that are there, or
+/// that wait to be dropped.
+pub(super) fn taken(db: &Db<'_>, table: &Table) -> Result<Vec<String>> {
+    let sql = "select column_name from sys.dropped
+               where app_id = ?1 and table_name = ?2 and column_name is not null";
+    let mut taken =
+        db.rows(sql, &[&db.app(), &table.physical], |row| row.get::<String>("column_name"))?;
+    taken.extend(table.columns.iter().map(|it| it.physical.clone()));
+    Ok(taken)
 }
 
 /// How many columns clients have made in a table since `since`.
@@ -145,8 +169,10 @@ fn insert_column(
     now: Millis,
 ) -> Result<()> {
     let sql = "insert into sys.columns (app_id, table_id, id, position, name, physical, type, size,
-                   is_required, is_unique, is_indexed, is_identity, made_by, created)
-               values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+                   is_required, is_unique, is_indexed, is_identity, default_value, custom_regex,
+                   validator, made_by, created)
+               values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
+    let validator = column.validator.as_ref().map(serde_json::to_string).transpose()?;
     tx.exec(
         sql,
         &[
@@ -157,11 +183,14 @@ fn insert_column(
             &column.name,
             &physical,
             &column.kind.as_str(),
-            &column.kind.size().map(i64::from),
+            &column.size.map(i64::from),
             &column.rules.required,
             &column.rules.unique,
             &column.rules.indexed,
             &column.identity,
+            &column.default.as_ref().map(Value::to_string),
+            &column.custom_regex,
+            &validator,
             &column.maker.as_str(),
             &now,
         ],

@@ -6,7 +6,7 @@ use super::write::Change;
 use crate::error::{Error, Result};
 use crate::password::{self, Blocklist, Door, Measure};
 use crate::schema::identity::{self, Canonical};
-use crate::schema::{Column, Kind, Maker, PASSWORD, Table, names, values};
+use crate::schema::{Column, Kind, PASSWORD, Table, names, record, values};
 use crate::settings::{Profile, Settings};
 
 /// A user who is about to be.
@@ -75,13 +75,7 @@ pub fn draft(
     if body.contains_key("id") {
         return Err(Error::property_id());
     }
-    let absent = |name: &str| body.get(name).is_none_or(Value::is_null);
-    let missing = table.columns.iter().find(|it| {
-        it.rules.required && it.default.is_none() && it.maker != Maker::System && absent(&it.name)
-    });
-    if let Some(missing) = missing {
-        return Err(Error::required(&missing.name));
-    }
+    record::is_complete(table, body)?;
     let settings = rules.settings;
     if settings.registration.email_confirmation_required {
         let email = body.get("email").and_then(Value::as_str).unwrap_or_default();
@@ -92,23 +86,15 @@ pub fn draft(
     let (canonical, shown) = identity_of(column, shown)?;
     let name = body.get("name").and_then(Value::as_str).unwrap_or_default();
     let password = password::accept(door, &rules.measure(&shown, name), text)?;
-    let (mut cells, mut unknown) = (Vec::new(), Vec::new());
-    for (name, value) in body {
-        match table.column(name) {
-            _ if name == PASSWORD => {}
-            Some(it) if it.maker == Maker::System => {}
-            Some(it) if it.identity => {
-                cells.push((name.clone(), values::to_stored(it, &Value::String(shown.clone()))?));
-            }
-            Some(it) => cells.push((name.clone(), values::to_stored(it, value)?)),
-            None => unknown.extend(new_property_of_user(settings, name, value)?),
-        }
+    if let Some(column) = table.column(PASSWORD) {
+        values::check_text(column, text)?;
     }
-    for column in table.columns.iter().filter(|it| it.maker != Maker::System) {
-        if let (Some(default), true) = (&column.default, absent(&column.name)) {
-            cells.retain(|it| it.0 != column.name);
-            cells.push((column.name.clone(), values::to_stored(column, default)?));
-        }
+    let mut body = body.clone();
+    body.insert(column.name.clone(), Value::String(shown));
+    let cells = record::of_new(table, &body)?;
+    let mut unknown = Vec::new();
+    for (name, value) in body.iter().filter(|it| table.column(it.0).is_none()) {
+        unknown.extend(new_property_of_user(settings, name, value)?);
     }
     Ok(Draft { cells, unknown, identity: canonical, password })
 }

@@ -2,6 +2,7 @@
 
 pub mod delete;
 pub mod draft;
+pub mod identity;
 pub(crate) mod register;
 mod status;
 pub mod update;
@@ -15,6 +16,11 @@ use crate::web::{
     Access, Answer, Caller, Names, Pairs, Reply, Route, State, Token, get, post, put,
 };
 use crate::{data, error, server::Server, store, web};
+
+/// The work of this feature that outlives a request.
+pub fn jobs() -> Vec<crate::jobs::Kind> {
+    vec![crate::jobs::Kind::new(identity::JOB, 100, identity::run)]
+}
 
 /// What this feature answers to.
 pub fn routes() -> Vec<Route> {
@@ -38,7 +44,8 @@ pub fn routes() -> Vec<Route> {
             .takes(named("NewUser"))
             .gives(named("User"))
             .refuses(&[
-                999, 1007, 3009, 3011, 3012, 3013, 3029, 3033, 3038, 3039, 3040, 3045, 8023,
+                999, 1007, 1155, 3009, 3011, 3012, 3013, 3029, 3033, 3038, 3039, 3040, 3045, 8023,
+                20041,
             ]),
         get(
             ("describeUsers", "/users/userclassprops", "Lists the properties of users"),

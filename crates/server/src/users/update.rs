@@ -185,7 +185,11 @@ fn edit(
             let identity = table.identity().map(|it| says(&it.name)).unwrap_or_default();
             let name = says("name");
             let rules = Rules::of(change);
-            Some(password::accept(rights.door, &rules.measure(&identity, &name), text)?)
+            let password = password::accept(rights.door, &rules.measure(&identity, &name), text)?;
+            if let Some(column) = table.column(PASSWORD) {
+                values::check_text(column, text)?;
+            }
+            Some(password)
         }
         Some(_) => return Err(Error::wrong_type(PASSWORD)),
     };

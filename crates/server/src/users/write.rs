@@ -152,6 +152,11 @@ pub fn update(tx: &Tx<'_>, change: &Change, edits: &[Edit]) -> Result<Arc<Table>
 fn update_one(tx: &Tx<'_>, change: &Change, table: &Table, edit: &Edit) -> Result<()> {
     let (id, now) = (edit.id.as_str(), change.author.at);
     let status = store::users::lock(tx, id)?.ok_or_else(Error::no_such_user_to_update)?;
+    let identity = match &edit.identity {
+        Some(Identity::Is(canonical)) => Some(canonical),
+        Some(Identity::Nothing) | None => None,
+    };
+    same_identity(tx, &edit.cells, identity)?;
     if let Some(identity) = &edit.identity {
         set_identity(tx, table, edit, status, identity)?;
     }
@@ -304,6 +309,25 @@ pub fn renew_hash(tx: &Tx<'_>, user: &UserId, old: &str, new: &str) -> Result<()
     Ok(())
 }
 
+/// Refuses what was prepared while another property was the identity (20041): its value would be
+/// claimed for the wrong one. Every writer of a user calls it before it writes; until its
+/// transaction ends, the identity stays what it is.
+pub fn same_identity(
+    tx: &Tx<'_>,
+    cells: &[(String, engine::Value)],
+    identity: Option<&Canonical>,
+) -> Result<()> {
+    let name = store::identity_change::identity_property(tx)?;
+    let name = name.ok_or_else(Error::identity_changed)?;
+    let text = match cells.iter().find(|it| it.0 == name).map(|it| &it.1) {
+        Some(engine::Value::Text(text)) => Some(text.clone()),
+        Some(engine::Value::Int(number)) => Some(number.to_string()),
+        _ => None,
+    };
+    let written = text.and_then(|it| crate::schema::identity::canonical(&it).ok());
+    if written.as_ref() == identity { Ok(()) } else { Err(Error::identity_changed()) }
+}
+
 /// Gives the identity to the user; false if it is somebody's. Wrong passwords that were counted
 /// while it was nobody's are forgotten.
 fn claim(tx: &Tx<'_>, identity: &Canonical, user: &UserId) -> Result<bool> {
@@ -315,6 +339,7 @@ fn claim(tx: &Tx<'_>, identity: &Canonical, user: &UserId) -> Result<bool> {
 }
 
 fn claim_new(tx: &Tx<'_>, user: &NewUser) -> Result<()> {
+    same_identity(tx, &user.cells, user.identity.as_ref())?;
     match &user.identity {
         Some(identity) if !claim(tx, identity, &user.id)? => Err(Error::user_exists()),
         _ => Ok(()),

@@ -55,6 +55,7 @@ const WRITES: &[&str] = &["loginAsGuest", "endOtherSessions"];
 fn path(route: &Route, user: &str) -> String {
     let path = route.path.strip_prefix("/{app}/{key}").unwrap_or(&route.path);
     path.replace("{table}", "Users")
+        .replace("{column}", "name")
         .replace("{id}", user)
         .replace("{token}", "11111111-2222-3333-4444-555555555555")
         .replace("{identity}", "nobody@example.com")
@@ -67,9 +68,13 @@ fn with_body(call: Call, route: &Route) -> Call {
         (&Method::GET | &Method::DELETE, _) => call,
         (_, "register") => call.body(json!({ "password": HORSE, "name": "Eve" })),
         (_, "login") => call.body(json!({ "login": "nobody@example.com", "password": HORSE })),
-        (_, "saveObject" | "createObject") => {
+        (_, "saveObject" | "createObject" | "consoleCreate") => {
             call.body(json!({ "email": "eve@example.com", "password": HORSE }))
         }
+        (_, "createTable" | "renameTable") => call.body(json!({ "name": "Eve" })),
+        (_, "createColumn") => call.body(json!({ "name": "eve", "dataType": "INT" })),
+        (_, "changeColumn" | "changeProperty") => call.body(json!({ "name": "eve" })),
+        (_, "tryValidator") => call.body(json!({ "regex": "a", "value": "a" })),
         (_, "setOrigins") => call.body(json!(["https://eve.example"])),
         (_, "find" | "count" | "consoleFind" | "consoleCount" | "loginAsGuest") => {
             call.body(json!({}))

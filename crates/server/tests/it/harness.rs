@@ -385,6 +385,12 @@ impl Desk {
         Call::new(&self.app.pool, method, &url).header("auth-key", &self.key)
     }
 
+    /// A request about another application.
+    pub fn to(&self, app: &TestApp, method: Method, path: &str) -> Call {
+        let url = format!("{}/{}/console{path}", self.root, app.id.0);
+        Call::new(&self.app.pool, method, &url).header("auth-key", &self.key)
+    }
+
     /// Changes the settings of login.
     pub async fn login_settings(&self, change: Value) -> Value {
         self.about(Method::POST, "/userlogin").body(change).send().await.ok()

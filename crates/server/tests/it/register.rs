@@ -17,7 +17,7 @@ async fn require(server: &TestServer, name: &'static str) {
         let schema = store::schema::load(tx)?;
         let rules = Rules { required: true, ..Rules::default() };
         let (name, kind) = (name.to_owned(), Kind::String);
-        let column = NewColumn { name, kind, rules, identity: false, maker: Maker::Developer };
+        let column = NewColumn { rules, ..NewColumn::plain(name, kind, Maker::Developer) };
         store::schema::add_columns(tx, &random, schema.table(USERS).unwrap(), &[column], at)?;
         Ok::<_, Error>(())
     });

@@ -1,0 +1,338 @@
+//! Tables and columns as developers make, change and drop them.
+//!
+//! Wire: users-api 5.2 and 6.5, data-api 1.5. Each change is one transaction: the catalog, what the
+//! database does for it, the event. Objects that are there and do not fit are counted and listed,
+//! and then nothing has changed (20040).
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::{check, grow};
+use crate::clock::Seconds;
+use crate::error::{Error, Result};
+use crate::events::{self, Event};
+use crate::jobs::{self, Work};
+use crate::schema::wish::{self, Wish};
+use crate::schema::{Column, Kind, PASSWORD, Schema, Table, USERS, common_columns, values};
+use crate::store::columns::{self, Index, Rows};
+use crate::store::{self, Tx};
+use crate::users::identity;
+use crate::users::write::Change;
+
+/// Columns that a table can have; clients stop earlier.
+const MOST_COLUMNS: usize = 400;
+/// Tables that an application can have.
+const MOST_TABLES: usize = 1000;
+/// Above that many rows what looks at all of them is a job.
+pub const AT_ONCE: i64 = 1000;
+/// Rows that are listed.
+const LISTED: u64 = 50;
+/// The job that drops for good what was taken out of the catalog.
+pub const DROP: &str = "schema.drop";
+/// How long it waits: longer than any request, and than other nodes take to hear of it.
+const DROP_AFTER: Seconds = Seconds(60);
+
+/// What became of a change.
+pub struct Changed {
+    /// The column as it is now.
+    pub column: Column,
+    /// Of the objects that are there, those that the new validator would refuse.
+    pub failing: Option<identity::Conflicts>,
+    /// The work that goes on after the answer, by its id.
+    pub work: Option<String>,
+}
+
+/// Runs `alter` on the tables as they are now; what it gives is the event's.
+async fn alter<T: Send + 'static>(
+    change: &Change,
+    about: &str,
+    alter: impl Fn(&Tx<'_>, &Change, &Schema) -> Result<(T, Value)> + Send + 'static,
+) -> Result<(T, Arc<Schema>)> {
+    let (owned, about) = (change.clone(), about.to_owned());
+    let write = move |tx: &Tx<'_>| {
+        let change = &owned;
+        // A long read must not have every later request wait behind this change.
+        tx.lock_timeout(std::time::Duration::from_secs(3))?;
+        store::schema::raise_version(tx)?;
+        let (done, what) = alter(tx, change, &store::schema::load(tx)?)?;
+        let random = &change.server.random;
+        events::record(tx, random, &change.author, Event::SchemaChanged, &about, &what)?;
+        let schema = grow::announce(tx, change, store::schema::load(tx)?)?;
+        Ok::<_, Error>((done, schema))
+    };
+    change.app.realm.data.write(write).await
+}
+
+fn find<'a>(schema: &'a Schema, table: &str) -> Result<&'a Arc<Table>> {
+    schema.table(table).ok_or_else(|| Error::no_such_table(table))
+}
+
+fn find_column<'a>(table: &'a Table, name: &str) -> Result<&'a Column> {
+    table.column(name).ok_or_else(|| Error::no_such_column(name, &table.name))
+}
+
+fn table_name(schema: &Schema, name: &str) -> Result<()> {
+    wish::is_name(name)?;
+    if name == "GeoPoint" {
+        return Err(Error::bad_parameter("GeoPoint is reserved. Use another name"));
+    }
+    if schema.table(name).is_some() {
+        return Err(Error::bad_parameter(format!("There is a table {name} already")));
+    }
+    Ok(())
+}
+
+/// Makes a table. Fails with 3038 and 3039 for its name.
+pub async fn create_table(change: &Change, name: &str) -> Result<Arc<Table>> {
+    let wanted = name.to_owned();
+    let make = move |tx: &Tx<'_>, change: &Change, schema: &Schema| {
+        table_name(schema, &wanted)?;
+        if schema.tables().count() >= MOST_TABLES {
+            return Err(Error::bad_parameter(format!("{MOST_TABLES} tables are the most")));
+        }
+        let (random, now) = (&change.server.random, change.author.at);
+        store::schema::create_table(tx, random, &wanted, &common_columns(), now)?;
+        Ok(((), json!({ "after": { "table": wanted } })))
+    };
+    let ((), schema) = alter(change, name, make).await?;
+    find(&schema, name).cloned()
+}
+
+/// Renames a table. `Users` stays what it is.
+pub async fn rename_table(change: &Change, name: &str, to: &str) -> Result<Arc<Table>> {
+    let (from, wanted) = (name.to_owned(), to.to_owned());
+    let rename = move |tx: &Tx<'_>, _: &Change, schema: &Schema| {
+        let table = find(schema, &from)?;
+        if from != wanted {
+            not_users(table, "renamed")?;
+            table_name(schema, &wanted)?;
+            columns::rename_table(tx, table, &wanted)?;
+        }
+        Ok(((), json!({ "before": { "table": from }, "after": { "table": wanted } })))
+    };
+    let ((), schema) = alter(change, name, rename).await?;
+    find(&schema, to).cloned()
+}
+
+/// Drops a table with its objects. `Users` cannot be dropped.
+pub async fn drop_table(change: &Change, name: &str) -> Result<()> {
+    let wanted = name.to_owned();
+    let remove = move |tx: &Tx<'_>, change: &Change, schema: &Schema| {
+        let table = find(schema, &wanted)?;
+        not_users(table, "deleted")?;
+        let dropped = columns::delete_table(tx, &change.server.random, table, change.author.at)?;
+        drop_later(tx, change, &dropped)?;
+        Ok(((), json!({ "before": { "table": wanted } })))
+    };
+    alter(change, name, remove).await?;
+    Ok(())
+}
+
+fn not_users(table: &Table, what: &str) -> Result<()> {
+    if table.is_users() {
+        return Err(Error::bad_parameter(format!("The table {USERS} cannot be {what}")));
+    }
+    Ok(())
+}
+
+fn drop_later(tx: &Tx<'_>, change: &Change, dropped: &str) -> Result<()> {
+    let run_at = change.server.clock.now() + DROP_AFTER;
+    let job = store::jobs::New { kind: DROP, payload: dropped, dedupe: None, run_at };
+    jobs::enqueue(tx, &change.server, &job)
+}
+
+/// The job that drops for good what was taken out of the catalog.
+pub async fn finish_drop(work: Work) -> Result<()> {
+    let id = work.job.payload.clone();
+    let data = work.data.with_deadline(std::time::Duration::from_mins(1));
+    data.write(move |tx| columns::drop_now(tx, &id)).await
+}
+
+/// Adds a column. Objects that are there get its default if it is required.
+pub async fn add(change: &Change, table: &str, wish: Wish) -> Result<Column> {
+    let (name, wanted) = (table.to_owned(), wish.name.clone().unwrap_or_default());
+    let column = wanted.clone();
+    let add = move |tx: &Tx<'_>, change: &Change, schema: &Schema| {
+        let table = find(schema, &name)?;
+        let new = wish::new_column(table, wish.clone())?;
+        if table.columns.len() >= MOST_COLUMNS {
+            return Err(Error::bad_parameter(format!("{MOST_COLUMNS} columns are the most")));
+        }
+        let (random, now) = (&change.server.random, change.author.at);
+        store::schema::add_columns(tx, random, table, std::slice::from_ref(&new), now)?;
+        let schema = store::schema::load(tx)?;
+        let table = find(&schema, &name)?;
+        let made = find_column(table, &wanted)?;
+        if new.rules.required {
+            fill(tx, table, made)?;
+        }
+        columns::set_index(tx, table, made, index(made))?;
+        Ok(((), json!({ "table": name, "after": shown(made) })))
+    };
+    let ((), schema) = alter(change, table, add).await?;
+    find_column(find(&schema, table)?, &column).cloned()
+}
+
+/// Gives objects without a value the default, or refuses because there is none.
+fn fill(tx: &Tx<'_>, table: &Table, column: &Column) -> Result<()> {
+    if let Some(default) = &column.default {
+        return columns::fill(tx, table, column, &values::to_stored(column, default)?);
+    }
+    let what = format!("objects have no value for {}. Give a default or fill them", column.name);
+    refuse_if_any(tx, (table, column), Rows::Empty, &what)
+}
+
+fn refuse_if_any(
+    tx: &Tx<'_>,
+    (table, column): (&Table, &Column),
+    rows: Rows,
+    what: &str,
+) -> Result<()> {
+    let total = columns::count(tx, table, column, rows)?;
+    if total == 0 {
+        return Ok(());
+    }
+    let first = columns::first(tx, table, column, rows, LISTED)?;
+    let first: Vec<Value> = first.iter().map(|it| json!({ "objectId": it })).collect();
+    Err(Error::rows_in_the_way(format!("{total} {what}")).with_list(total, &first))
+}
+
+/// The index that goes with the rules of a column. Identities are unique by a constraint of their
+/// own, on the canonical form.
+fn index(column: &Column) -> Index {
+    match (column.rules.unique && !column.identity, column.rules.indexed && !column.identity) {
+        (true, _) => Index::Unique,
+        (false, true) => Index::Plain,
+        (false, false) => Index::None,
+    }
+}
+
+/// Changes a column.
+pub async fn change(change: &Change, table: &str, column: &str, wish: Wish) -> Result<Changed> {
+    if wish.refuse_failing {
+        check::refuse(&change.app, table, column, &wish).await?;
+    }
+    let (name, wanted) = (table.to_owned(), column.to_owned());
+    let edit = move |tx: &Tx<'_>, change: &Change, schema: &Schema| {
+        let table = find(schema, &name)?;
+        let old = find_column(table, &wanted)?;
+        let mut new = wish::changed(table, old, wish.clone())?;
+        if wish.identity == Some(false) && old.identity {
+            let message = "Users must log in with something. Make another property the identity";
+            return Err(Error::bad_parameter(message));
+        }
+        let hidden = table.is_users() && old.name == PASSWORD;
+        if !hidden {
+            fit(tx, change, table, old, &mut new)?;
+        }
+        columns::update(tx, &new)?;
+        let rechecked = (&old.custom_regex, &old.validator) != (&new.custom_regex, &new.validator)
+            && (new.custom_regex.is_some() || new.validator.is_some());
+        let (mut failing, mut work) = (None, None);
+        let total = columns::count(tx, table, &new, Rows::All).map_or(0, |it| it);
+        if rechecked && !hidden {
+            if total <= AT_ONCE {
+                let found = check::all(tx, table, &new)?;
+                if wish.refuse_failing && found.total > 0 {
+                    return Err(check::refusal(&new, &found));
+                }
+                failing = Some(found);
+            } else {
+                work = Some(check::later(tx, change, (table, &new), total)?);
+            }
+        }
+        if wish.identity == Some(true) && !old.identity {
+            identity::may_be(table, &new)?;
+            if total <= AT_ONCE {
+                let fresh = store::schema::load(tx)?;
+                let table = find(&fresh, &name)?;
+                identity::change_now(tx, change, table, &new)?;
+            } else {
+                work = Some(identity::change_later(tx, change, (table, &new), total)?);
+            }
+        }
+        let what = json!({ "table": name, "before": shown(old), "after": shown(&new) });
+        Ok(((new.id, failing, work), what))
+    };
+    let ((id, failing, work), schema) = alter(change, table, edit).await?;
+    let table = find(&schema, table)?;
+    let column = table.columns.iter().find(|it| it.id == id).cloned();
+    let column = column.ok_or_else(|| Error::internal("a column is gone that was changed"))?;
+    Ok(Changed { column, failing, work })
+}
+
+/// Makes the database fit what a column becomes.
+fn fit(tx: &Tx<'_>, change: &Change, table: &Table, old: &Column, new: &mut Column) -> Result<()> {
+    if old.kind.stored() != new.kind.stored() {
+        let (from, to) = (old.kind.as_str(), new.kind.as_str());
+        let what = format!("objects have a value, and a {from} cannot become a {to} then");
+        refuse_if_any(tx, (table, old), Rows::Filled, &what)?;
+        let (random, now) = (&change.server.random, change.author.at);
+        let (physical, dropped) = columns::replace(tx, random, (table, old), new.kind, now)?;
+        drop_later(tx, change, &dropped)?;
+        new.physical = physical;
+    }
+    let shorter = new.size.filter(|it| old.size.is_none_or(|old| *it < old));
+    if let Some(most) = shorter.filter(|_| old.kind.stored() == new.kind.stored()) {
+        let what = format!("objects have a text of more than {most} characters");
+        refuse_if_any(tx, (table, new), Rows::Longer(most), &what)?;
+    }
+    if new.rules.required && !old.rules.required {
+        fill(tx, table, new)?;
+    }
+    if new.rules.unique && !old.rules.unique {
+        let (total, listed) = columns::duplicates(tx, table, new, LISTED)?;
+        if total > 0 {
+            let first: Vec<Value> = listed.iter().map(|it| json!({ "objectIds": it })).collect();
+            let what = format!("{total} values of {} are those of several objects", new.name);
+            return Err(Error::rows_in_the_way(what).with_list(total, &first));
+        }
+    }
+    if !new.identity {
+        columns::set_index(tx, table, new, index(new))?;
+    }
+    Ok(())
+}
+
+/// Drops a column with its values.
+pub async fn drop_column(change: &Change, table: &str, column: &str) -> Result<()> {
+    let (name, wanted) = (table.to_owned(), column.to_owned());
+    let remove = move |tx: &Tx<'_>, change: &Change, schema: &Schema| {
+        let table = find(schema, &name)?;
+        let old = find_column(table, &wanted)?;
+        wish::may_drop(table, old)?;
+        let (random, now) = (&change.server.random, change.author.at);
+        let dropped = columns::delete(tx, random, table, old, now)?;
+        drop_later(tx, change, &dropped)?;
+        Ok(((), json!({ "table": name, "before": shown(old) })))
+    };
+    alter(change, table, remove).await?;
+    Ok(())
+}
+
+/// A column as the Console and events show it (data-api 1.5).
+pub fn shown(column: &Column) -> Value {
+    let default = column.default.as_ref().map(|it| match it {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    });
+    json!({
+        "columnId": column.id,
+        "name": column.name,
+        "dataType": column.kind.as_str(),
+        "dataSize": column.size.filter(|_| column.kind != Kind::StringId),
+        "required": column.rules.required,
+        "unique": column.rules.unique,
+        "indexed": column.rules.indexed,
+        "identity": column.identity,
+        "defaultValue": default,
+        "customRegex": column.custom_regex,
+        "validator": column.validator,
+        "expression": null,
+        "autoLoad": false,
+        "isPrimaryKey": column.name == "objectId",
+        "system": column.maker == crate::schema::Maker::System,
+        "metaInfo": null,
+    })
+}
