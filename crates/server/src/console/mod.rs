@@ -294,10 +294,12 @@ fn of_records() -> Vec<Route> {
             .takes(data::count_shape())
             .gives(number())
             .refuses(&[1009, 1017]),
-        post(("consoleCreate", "/data/{table}", "Adds a user"), MEMBER, records::create)
-            .takes(named("NewUser"))
-            .gives(named("User"))
-            .refuses(&[1007, 1155, 3011, 3012, 3013, 3033, 3038, 3039, 3040, 3045, 8023]),
+        post(("consoleCreate", "/data/{table}", "Adds a record"), MEMBER, records::create)
+            .takes(row.clone())
+            .gives(row.clone())
+            .refuses(&[
+                1007, 1009, 1155, 3011, 3012, 3013, 3033, 3038, 3039, 3040, 3045, 8023, 20041,
+            ]),
         put(
             ("consoleUpdate", "/data/{table}/{id}", "Changes a user: any property, and the status"),
             MEMBER,
@@ -305,7 +307,7 @@ fn of_records() -> Vec<Route> {
         )
         .takes(row)
         .gives(named("User"))
-        .refuses(&[1000, 1007, 1155, 3018, 3038, 3039, 3040, 3045, 8023]),
+        .refuses(&[1000, 1007, 1155, 3018, 3038, 3039, 3040, 3045, 8023, 20041]),
         delete(("consoleDelete", "/data/{table}/{id}", "Deletes a user"), MEMBER, records::delete)
             .gives(users::deleted())
             .refuses(&[1000, 3038]),

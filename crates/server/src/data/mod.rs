@@ -59,7 +59,9 @@ pub fn routes() -> Vec<Route> {
         put(("updateObject", "/data/{table}/{id}", "Changes a user"), seen, save::update)
             .takes(row.clone())
             .gives(row)
-            .refuses(&[1000, 1007, 1012, 1155, 2000, 3018, 3029, 3038, 3039, 3040, 3045, 8023]),
+            .refuses(&[
+                1000, 1007, 1012, 1155, 2000, 3018, 3029, 3038, 3039, 3040, 3045, 8023, 20041,
+            ]),
         delete(("deleteObject", "/data/{table}/{id}", "Deletes a user"), seen, save::delete)
             .gives(deleted())
             .refuses(&[1000, 1014, 2000, 3038]),

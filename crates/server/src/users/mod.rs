@@ -72,7 +72,7 @@ pub fn routes() -> Vec<Route> {
         put(("updateUser", "/users/{id}", "Changes a user"), seen, update::put)
             .takes(named("Object"))
             .gives(named("User"))
-            .refuses(&[1007, 1155, 3018, 3028, 3029, 3030, 3038, 3039, 3040, 3045, 8023]),
+            .refuses(&[1007, 1155, 3018, 3028, 3029, 3030, 3038, 3039, 3040, 3045, 8023, 20041]),
         web::delete(("deleteUser", "/users/{id}", "Deletes a user"), seen, delete::delete)
             .gives(deleted())
             .refuses(&[1000, 2000]),

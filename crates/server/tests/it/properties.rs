@@ -613,3 +613,48 @@ async fn another_node_knows_a_change_within_two_seconds() {
     .await;
     assert_eq!(register(&other, "bob@x.de", json!({})).await.ok()["badge"], 3);
 }
+
+#[tokio::test]
+async fn users_who_come_while_the_identity_changes_are_whole_or_refused() {
+    // Few users: at once. Many: by a job, whose last step catches up.
+    for many in [0, 1_100] {
+        let server = TestServer::compat().await;
+        let (app, desk) = (&server.app, server.desk().await);
+        add(&desk, "Users", json!({ "name": "handle", "dataType": "STRING" })).await.ok();
+        crowd(&server, many).await;
+        let ann =
+            text(&register(&server, "ann@x.de", json!({ "handle": "ann" })).await.ok()["objectId"]);
+        let come = (0..12).map(|it| {
+            let server = &server;
+            async move {
+                let (email, handle) = (format!("u{it}@x.de"), format!("U{it}"));
+                (it, register(server, &email, json!({ "handle": handle })).await.code())
+            }
+        });
+        let rename =
+            app.call(Method::PUT, &format!("/users/{ann}")).body(json!({ "handle": "ANNA" }));
+        let change = put(&desk, "handle", json!({ "identity": true }));
+        let (came, renamed, changed) =
+            tokio::join!(futures_util::future::join_all(come), rename.send(), change);
+        changed.ok();
+        let running = async || {
+            let works = desk.about(Method::GET, "/schemawork").send().await.ok();
+            works.as_array().unwrap().iter().any(|it| it["state"] == "running")
+        };
+        until(async || !running().await).await;
+        let described = app.get("/users/userclassprops").send().await.ok();
+        let identity = described.as_array().unwrap().iter().find(|it| it["identity"] == true);
+        assert_eq!(identity.unwrap()["name"], "handle");
+        for (it, code) in came {
+            assert!([0, 20041].contains(&code), "{code}");
+            let expected = if code == 0 { 0 } else { 3003 };
+            assert_eq!(app.login(&format!("u{it}"), HORSE).await.code(), expected, "u{it}");
+            assert_eq!(app.login(&format!("u{it}@x.de"), HORSE).await.code(), 3003, "u{it}");
+        }
+        // Ann's new handle counts, or her change was refused: 20041, or 3029 once it is the identity.
+        assert!([0, 20041, 3029].contains(&renamed.code()), "{renamed:?}");
+        let (now, not) = if renamed.code() == 0 { ("anna", "ann") } else { ("ann", "anna") };
+        app.login(now, HORSE).await.ok();
+        app.login(not, HORSE).await.refused(3003);
+    }
+}
