@@ -1,7 +1,7 @@
 //! The ready-made validators of property values, one entry each, and the check of a column's own.
 //!
 //! Wire: users-api 5.5. Every value that is stored passes [`check`], since it is part of
-//! [`values::to_stored`](super::values::to_stored); `null` passes always.
+//! [`to_stored`](super::values::to_stored); `null` passes always.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

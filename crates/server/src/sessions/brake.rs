@@ -95,14 +95,24 @@ impl Door {
     }
 }
 
+/// By what the account knows the place of an attempt.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Known {
+    /// It does not.
+    Not,
+    /// Its user has come in from that source.
+    Source,
+    /// The client has shown a session of it.
+    Session,
+}
+
 /// What is known before an attempt.
 struct Found {
     user: Option<(String, Option<String>)>,
     verdict: Verdict,
     /// The source, or a session of the account that the client has shown.
     place: String,
-    by_session: bool,
-    at_home: bool,
+    known: Known,
     /// Whether there has been no wrong password.
     is_first: bool,
     /// Whether to write down that the user came in from here.
@@ -295,14 +305,17 @@ async fn look(door: &Door, key: &str, identity: &str, find: Find) -> Result<Foun
         // As many questions for nobody as for somebody.
         let came = attempts::came_from(db, id, &source)?.filter(|it| *it + AT_HOME > now);
         let place = session.as_ref().map(|it| format!("session:{}", it.id));
-        let by_session = place.is_some();
+        let known = match (&place, came) {
+            (Some(_), _) => Known::Session,
+            (None, Some(_)) => Known::Source,
+            (None, None) => Known::Not,
+        };
         let place = place.unwrap_or_else(|| source.clone());
-        let at_home = by_session || came.is_some();
         let (account, here) = (failures::tally(db, &key)?, attempts::tally(db, &key, &place)?);
-        let verdict = decide(account, here, guesses, at_home, now);
+        let verdict = decide(account, here, guesses, known != Known::Not, now);
         let is_first = account.count == 0 && here.count == 0;
         let note = came.is_none_or(|it| it + NOTE_AGAIN <= now);
-        Ok::<_, Error>(Found { user, verdict, place, by_session, at_home, is_first, note })
+        Ok::<_, Error>(Found { user, verdict, place, known, is_first, note })
     });
     read.await
 }
@@ -325,7 +338,7 @@ async fn admit(
     }
     let mut source = None;
     // Whoever shows a session of the account is not one of those who share its source.
-    if let Some(rate) = door.source.filter(|_| !found.by_session) {
+    if let Some(rate) = door.source.filter(|_| found.known != Known::Session) {
         let key = (Arc::clone(&account.0), What::Guess, door.group());
         if let Say::Later(wait) = brakes.take(&key, rate, door.asked.at) {
             let error = Error::too_many_requests().again_in(wait);
@@ -345,7 +358,7 @@ async fn admit(
         return Ok(Ok(counted));
     }
     let (key, place) = (counted.account.1.clone(), found.place.clone());
-    let (guesses, at_home, now) = (door.guesses, found.at_home, door.asked.at);
+    let (guesses, at_home, now) = (door.guesses, found.known != Known::Not, door.asked.at);
     let write = door.realm.data.write(move |tx| {
         let (all, here) =
             (failures::lock_tally(tx, &key, now)?, attempts::tally(tx, &key, &place)?);

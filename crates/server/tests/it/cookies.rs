@@ -129,7 +129,7 @@ async fn s_11_a_cookie_alone_changes_nothing_for_a_page_that_is_not_ours() {
             ] {
                 let token = app.token("ann@example.com").await;
                 let what = format!("{who}, {kind}, {profile:?}");
-                let asks = app.call(Method::POST, "/data/Users/count").raw("{}");
+                let asks = app.call(Method::POST, "/data/Users/count");
                 let asks = with(sent_by(headers, asks.header("content-type", kind)), &token);
                 let reply = asks.send().await;
                 let own = if profile == Profile::Compat { 0 } else { 2000 };
