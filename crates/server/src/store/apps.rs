@@ -151,6 +151,8 @@ const SHARED: &[(&str, &str)] = &[
     ("sys.credentials", "user_id"),
     ("sys.sessions", "hash"),
     ("sys.failures", "identity"),
+    ("sys.attempts", "identity, place"),
+    ("sys.places", "user_id, source"),
     ("sys.dropped", "id"),
     ("sys.schema_work", "id"),
     ("sys.events", "id"),
