@@ -68,6 +68,15 @@ fn find<'a>(schema: &'a Schema, table: &str) -> Result<&'a Arc<Table>> {
     schema.table(table).ok_or_else(|| Error::no_such_table(table))
 }
 
+/// The table, with nobody at work on it.
+fn find_to_alter<'a>(tx: &Tx<'_>, schema: &'a Schema, name: &str) -> Result<&'a Arc<Table>> {
+    let table = find(schema, name)?;
+    if table.is_users() {
+        store::identity_change::keep_writers_out(tx)?;
+    }
+    Ok(table)
+}
+
 fn find_column<'a>(table: &'a Table, name: &str) -> Result<&'a Column> {
     table.column(name).ok_or_else(|| Error::no_such_column(name, &table.name))
 }
@@ -154,7 +163,7 @@ pub async fn add(change: &Change, table: &str, wish: Wish) -> Result<Column> {
     let (name, wanted) = (table.to_owned(), wish.name.clone().unwrap_or_default());
     let column = wanted.clone();
     let add = move |tx: &Tx<'_>, change: &Change, schema: &Schema| {
-        let table = find(schema, &name)?;
+        let table = find_to_alter(tx, schema, &name)?;
         let new = wish::new_column(table, wish.clone())?;
         if table.columns.len() >= MOST_COLUMNS {
             return Err(Error::bad_parameter(format!("{MOST_COLUMNS} columns are the most")));
@@ -215,7 +224,7 @@ pub async fn change(change: &Change, table: &str, column: &str, wish: Wish) -> R
     }
     let (name, wanted) = (table.to_owned(), column.to_owned());
     let edit = move |tx: &Tx<'_>, change: &Change, schema: &Schema| {
-        let table = find(schema, &name)?;
+        let table = find_to_alter(tx, schema, &name)?;
         let old = find_column(table, &wanted)?;
         let mut new = wish::changed(table, old, wish.clone())?;
         if wish.identity == Some(false) && old.identity {
@@ -299,7 +308,7 @@ fn fit(tx: &Tx<'_>, change: &Change, table: &Table, old: &Column, new: &mut Colu
 pub async fn drop_column(change: &Change, table: &str, column: &str) -> Result<()> {
     let (name, wanted) = (table.to_owned(), column.to_owned());
     let remove = move |tx: &Tx<'_>, change: &Change, schema: &Schema| {
-        let table = find(schema, &name)?;
+        let table = find_to_alter(tx, schema, &name)?;
         let old = find_column(table, &wanted)?;
         wish::may_drop(table, old)?;
         let (random, now) = (&change.server.random, change.author.at);

@@ -77,8 +77,8 @@ impl Conflicts {
     }
 }
 
-/// Makes `column` the identity in this transaction, which has raised the schema's version. Fails
-/// with 20040 and the list of what stands in the way.
+/// Makes `column` the identity in this transaction, which has raised the schema's version and keeps
+/// writers out. Fails with 20040 and the list of what stands in the way.
 pub fn change_now(tx: &Tx<'_>, change: &Change, table: &Table, column: &Column) -> Result<()> {
     if schema_work::is_running(tx, "identity")? {
         return Err(Error::identity_changing());
@@ -198,6 +198,7 @@ fn step(tx: &Tx<'_>, change: &Change, id: &str, at: &str) -> Result<Mark> {
         return Ok(Mark { checkpoint: last.seq.to_string(), progress });
     }
     store::schema::raise_version(tx)?;
+    identity_change::keep_writers_out(tx)?;
     columns::lock_writes(tx, table)?;
     let since = Millis(work.created.0.saturating_sub(ON_THEIR_WAY.millis()));
     let late = columns::scan(tx, table, column, From::Since(since), u64::MAX)?;
