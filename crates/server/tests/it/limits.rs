@@ -484,10 +484,11 @@ async fn l_07_what_the_store_cannot_take_is_refused_at_once() {
     let (app, cell) = (&server.app, &server.server.cell);
     server.hears().await; // what the first reading makes it forget is read again before it is full
     let (_, token) = app.guest().await;
-    assert!(app.is_valid(&token).await);
-    // A node that cannot write does not hear either, and soon refuses for that reason; a slow machine
-    // may need another try to see the one that is meant.
-    until("the store is full while the node knows what others have changed", async || {
+    // A node that was too slow to hear what others have changed forgets what it knows, and a thread of
+    // the store that wakes up late makes room for one more, which waits in vain. So a slow machine may
+    // need another try to see what is meant.
+    until("new users are refused and known ones are not", async || {
+        assert!(app.is_valid(&token).await);
         blocked.store(true, Ordering::Release);
         let waiting = fill(&server).await;
         let before = cell.stats().writes;
@@ -500,17 +501,14 @@ async fn l_07_what_the_store_cannot_take_is_refused_at_once() {
         assert_eq!(server.call(Method::GET, "/healthz").send().await.status, 200);
         let refused = cell.stats().writes.refused > before.refused;
         let known = app.get(&format!("/users/isvalidusertoken/{token}")).send().await;
-        let heard = server.server.lease.is_fresh();
-        if heard {
-            assert!(refused);
-            assert_eq!(known.ok(), true, "a session in memory needs no store");
-        }
+        // A session in memory needs no store.
+        let answered = known.code() == 0;
 
         blocked.store(false, Ordering::Release);
         drop(waiting);
         until("the queue drains", async || cell.stats().writes.length == 0).await;
         server.hears().await;
-        heard
+        refused && answered
     })
     .await;
     app.guest().await;
