@@ -31,6 +31,9 @@
 //! - `DATEADD` and `DATESUB`: `(date, amount, 'day')`, and as in SQL `(date, INTERVAL amount DAY)`.
 //! - In the parentheses of `IN`, `Table.column` alone is a subquery and `((relation.column))` a
 //!   list with one value. `IN ()` is an empty list.
+//! - A date is a text or a number in the tree, because the column decides; [`date`] reads the texts.
+//!   `MM-dd-yyyy` comes before `dd-MM-yyyy`, and of the names of zones those of the United States
+//!   are known, which Java writes.
 //! - A number cannot begin or end with a dot; `-5` is a number and `-(5)` a calculation.
 //! - JSON paths have keys and indexes, no wildcards.
 //! - A NUL character is refused wherever it stands: PostgreSQL's texts cannot hold it.
@@ -40,6 +43,7 @@
 //!   say, and for bulk calls it does not (D:2.8).
 
 mod cursor;
+mod date;
 mod error;
 mod functions;
 mod json_path;
@@ -52,6 +56,7 @@ mod terms;
 mod tree;
 mod wild;
 
+pub use date::date;
 pub use error::{Error, What};
 pub use functions::{Aggregate, Function, Shift, Unit};
 pub use json_path::{JsonPath, JsonStep};

@@ -6,6 +6,7 @@
     reason = "a test may panic, its name says what it is, and a table of cases is long"
 )]
 
+mod dates;
 mod errors;
 mod examples;
 mod inputs;
