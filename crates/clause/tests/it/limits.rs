@@ -60,6 +60,25 @@ fn each_limit_holds_at_its_border() {
 }
 
 #[test]
+fn what_stands_side_by_side_is_not_nested() {
+    for part in [
+        "(a)",
+        "not a",
+        "-a",
+        "upper(a)",
+        "a in (1)",
+        "a in (T[b].c)",
+        "case when a then b end",
+        "DATEADD(a, 1, DAY)",
+    ] {
+        let text = vec![part; 200].join(" and ");
+        assert!(parse(&text, &Limits::default()).is_ok(), "{part}");
+    }
+    let text = vec!["Count(upper((a)))"; 200].join(", ");
+    assert!(props(&text, &Limits::default()).is_ok());
+}
+
+#[test]
 fn the_sizes_that_the_specification_promises_fit() {
     let limits = Limits::default();
     let id = "'01890A5D-AC96-774B-BCCE-B302099A8057'";
