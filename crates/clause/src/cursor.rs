@@ -22,7 +22,7 @@ pub(crate) struct Parser<'t> {
     lexer: Lexer<'t>,
     pub now: Token<'t>,
     pub next: Token<'t>,
-    pub limits: Limits,
+    limits: Limits,
     /// How deep it is nested here.
     depth: usize,
     conditions: usize,
