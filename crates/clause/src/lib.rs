@@ -5,15 +5,15 @@
 //! The language is that of D:3, the lists beside it those of D:2.4 to 2.6.
 //!
 //! ```ignore
-//! let clause = clause::parse("age >= 18 and name like 'A%'", &Limits::default())?;
+//! let mut clause = clause::parse("age >= 18 and name like 'A%'", &Limits::default())?;
 //! let mut values = Vec::new();
 //! clause.split(&mut values); // the tree is now a shape: `age >= ?number and name like ?text`
 //! ```
 //!
 //! Every node has its place, as the number of characters before it ([`At`]); the words of an
 //! [`Error`] count from 1, as people do. Codes and the texts before those words are the server's:
-//! D:3.8 has `Invalid where clause: ` and `Invalid having clause: `. Printing a tree (`Display`) gives a canonical text that
-//! reads as the same tree.
+//! D:3.8 has `Invalid where clause: ` and `Invalid having clause: `. Printing a tree (`Display`)
+//! gives a canonical text that reads as the same tree.
 //!
 //! # No input hurts
 //!
@@ -32,9 +32,9 @@
 //! - `DATEADD` and `DATESUB`: `(date, amount, 'day')`, and as in SQL `(date, INTERVAL amount DAY)`.
 //! - In the parentheses of `IN`, `Table.column` alone is a subquery and `((relation.column))` a
 //!   list with one value. `IN ()` is an empty list.
-//! - A date is a text or a number in the tree, because the column decides; [`date()`] reads the texts.
-//!   `MM-dd-yyyy` comes before `dd-MM-yyyy`, and of the names of zones those of the United States
-//!   are known, which Java writes.
+//! - A date is a text or a number in the tree, because the column decides; [`date()`] reads the
+//!   texts. `MM-dd-yyyy` comes before `dd-MM-yyyy`, and of the names of zones those of the United
+//!   States are known, which Java writes.
 //! - A number cannot begin or end with a dot; `-5` is a number and `-(5)` a calculation.
 //! - JSON paths have keys and indexes, no wildcards.
 //! - A NUL character is refused wherever it stands: PostgreSQL's texts cannot hold it.

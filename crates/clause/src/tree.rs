@@ -192,7 +192,7 @@ pub struct Operand {
 pub enum Term {
     /// A value that the text gives.
     Literal(Literal),
-    /// A value that [`Clause::split`] has taken out.
+    /// A value that [`Split`](crate::Split) has taken out.
     Parameter(Parameter),
     /// A column, of the table itself or over relations.
     Column(Path),
