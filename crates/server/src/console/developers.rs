@@ -41,7 +41,9 @@ pub async fn prepare(
     let (identity, list) = (canonical.as_str(), &server.blocklist);
     let measure = Measure { profile, rules, list, app: "Usher", identity, name };
     let accepted = password::accept(door, &measure, secret)?;
-    let hash = password::hash(&server.passwords, &server.random, accepted).await?;
+    let hash =
+        password::hash(&server.passwords, hashes::Lane::Interactive, &server.random, accepted)
+            .await?;
     let now = server.clock.now();
     let developer = Developer {
         id: DeveloperId(server.random.object_id(now).into()),
