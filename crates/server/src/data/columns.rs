@@ -243,24 +243,24 @@ pub async fn change(change: &Change, table: &str, column: &str, wish: Wish) -> R
         // Of many rows only how far the work has got is told, and for that they are counted.
         let total = |tx: &Tx<'_>| columns::count(tx, table);
         if rechecked && !hidden {
-            if !many {
+            if many {
+                work = Some(check::later(tx, change, (table, &new), total(tx)?)?);
+            } else {
                 let found = check::all(tx, table, &new)?;
                 if wish.refuse_failing && found.total > 0 {
                     return Err(check::refusal(&new, &found));
                 }
                 failing = Some(found);
-            } else {
-                work = Some(check::later(tx, change, (table, &new), total(tx)?)?);
             }
         }
         if wish.identity == Some(true) && !old.identity {
             identity::may_be(table, &new)?;
-            if !many {
+            if many {
+                work = Some(identity::change_later(tx, change, (table, &new), total(tx)?)?);
+            } else {
                 let fresh = store::schema::load(tx)?;
                 let table = find(&fresh, &name)?;
                 identity::change_now(tx, change, table, &new)?;
-            } else {
-                work = Some(identity::change_later(tx, change, (table, &new), total(tx)?)?);
             }
         }
         let what = json!({ "table": name, "before": shown(old), "after": shown(&new) });

@@ -286,7 +286,7 @@ async fn user(
         By::Developer => Door::ConsoleCreate,
     };
     let how = (door, Status::Enabled, lane);
-    let mut user = register::prepare(change, how, &sent.body).await?;
+    let mut user = register::prepare(change, how, &sent.body, &[]).await?;
     if let Some(id) = &sent.id {
         is_id(change.users()?, id)?;
         user.id = crate::ids::UserId(id.as_str().into());
@@ -310,8 +310,8 @@ fn object(
     let cells = match table {
         None => Cells::new(),
         Some(table) => {
-            record::is_complete(table, body)?;
-            record::of_new(table, body)?
+            record::is_complete(table, body, &[])?;
+            record::of_new(table, body, &[])?
         }
     };
     let id = match (&sent.id, table) {

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::draft::{self, Rules};
 use super::write::{self, Change, NewUser};
 use crate::address::Group;
+use crate::apps::App;
 use crate::data::grow::{self, Tables, Tries};
 use crate::error::{Error, Result};
 use crate::events::Event;
@@ -52,7 +53,11 @@ async fn made(
     (guest, place): (Option<&UserId>, Option<Group>),
     body: &Map<String, Value>,
 ) -> Result<Vec<u8>> {
-    let mut user = prepare(change, how, body).await?;
+    let kept = match guest {
+        Some(id) => filled(&change.app, id).await?,
+        None => Vec::new(),
+    };
+    let mut user = prepare(change, how, body, &kept).await?;
     let converts = guest.is_some();
     if let Some(guest) = guest {
         user.id = guest.clone();
@@ -66,14 +71,15 @@ pub fn place_of(caller: &Caller) -> Option<Group> {
 }
 
 /// A user as `body` has it, with a new id and the password hashed: every check that needs no
-/// database.
+/// database. The `kept` properties have a value already.
 pub async fn prepare(
     change: &Change,
     (door, status, lane): (Door, Status, Lane),
     body: &Map<String, Value>,
+    kept: &[String],
 ) -> Result<NewUser> {
     let server = &change.server;
-    let draft = draft::draft(door, (change.users()?, &Rules::of(change)), body)?;
+    let draft = draft::draft(door, (change.users()?, &Rules::of(change)), body, kept)?;
     let hash = password::hash(&server.passwords, lane, &server.random, draft.password).await?;
     Ok(NewUser {
         id: UserId(server.random.object_id(change.author.at).into()),
@@ -106,6 +112,20 @@ async fn write(
         Ok::<_, Error>(out)
     });
     write.await
+}
+
+/// The properties that a guest has a value of.
+async fn filled(app: &App, id: &UserId) -> Result<Vec<String>> {
+    let (table, wanted) = (app.users()?, id.clone());
+    let row = app.realm.data.read(move |db| {
+        let mut out = Vec::new();
+        let found = objects::write_one(db, &table, wanted.as_str(), &mut out)?;
+        out.push(b'}');
+        Ok::<_, Error>(found.then_some(out))
+    });
+    let Some(row) = row.await? else { return Ok(Vec::new()) };
+    let row: Map<String, Value> = serde_json::from_slice(&row).map_err(Error::internal)?;
+    Ok(row.into_iter().filter(|it| !it.1.is_null()).map(|it| it.0).collect())
 }
 
 /// The guest whom the body names. Naming one needs the guest's own live token or the server-code

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use engine::Value::{Int, Null};
 use http::Method;
 use serde_json::{Value, json};
 use server::schema::Kind;
@@ -50,7 +51,7 @@ async fn ended(desk: &Desk, changed: &Value) -> Value {
             tokio::time::sleep(Duration::from_millis(20)).await;
             return work.clone();
         }
-        assert!(began.elapsed() < Duration::from_secs(60), "{work}");
+        assert!(began.elapsed() < Duration::from_mins(1), "{work}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -205,7 +206,7 @@ async fn a_column_becomes_unique_where_no_value_is_there_twice() {
         change(&desk, "n", json!({ "unique": false, "indexed": true })).await.ok();
         let began = Instant::now();
         while server.app.post("/data/Thing", json!({ "n": 7 })).send().await.code() != 0 {
-            assert!(began.elapsed() < Duration::from_secs(60));
+            assert!(began.elapsed() < Duration::from_mins(1));
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -261,7 +262,6 @@ async fn while_a_column_changes_who_writes_obeys_what_it_will_be() {
             rows.into_iter().map(|it| (it.id, it.value)).collect::<Vec<_>>(),
         )
     });
-    use engine::Value::{Int, Null};
     let rows = [("0", Null), ("1", Int(42)), ("2", Int(43)), ("a", Int(44)), ("b", Int(5))];
     assert_eq!(read.await.unwrap(), rows.map(|it| (it.0.to_owned(), it.1)));
 }
@@ -322,7 +322,7 @@ async fn work_that_is_cancelled_leaves_the_column_as_it_was() {
         let began = Instant::now();
         // The job finds out at its next part.
         while change(&desk, "n", json!({ "indexed": false })).await.code() == 1138 {
-            assert!(began.elapsed() < Duration::from_secs(60));
+            assert!(began.elapsed() < Duration::from_mins(1));
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         assert_eq!(described(&desk, "n").await["dataType"], "STRING");
@@ -341,7 +341,7 @@ async fn all_records_of_a_large_table_are_deleted_and_what_comes_after_stays() {
     server.app.post("/data/Thing", json!({ "n": "after" })).send().await.ok();
     let began = Instant::now();
     while server.app.get("/data/Thing/count").send().await.ok() != 1 {
-        assert!(began.elapsed() < Duration::from_secs(60));
+        assert!(began.elapsed() < Duration::from_mins(1));
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let works = desk.about(Method::GET, "/schemawork").send().await.ok();
