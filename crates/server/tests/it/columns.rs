@@ -338,6 +338,19 @@ async fn work_that_is_cancelled_leaves_the_column_as_it_was() {
 }
 
 #[tokio::test]
+async fn work_that_a_server_has_left_is_finished_by_the_next_one() {
+    let server = TestServer::compat().await;
+    let desk = filled(&server, MANY).await;
+    let changed = change(&desk, "n", json!({ "dataType": "INT", "indexed": true })).await.ok();
+    let server = server.crash().await;
+    let desk = server.desk().await;
+    assert_eq!(ended(&desk, &changed).await["state"], "done");
+    let described = described(&desk, "n").await;
+    assert_eq!((&described["dataType"], &described["indexed"]), (&json!("INT"), &json!(true)));
+    assert_eq!(value(&server, "1299", "n").await, 1299);
+}
+
+#[tokio::test]
 async fn all_records_of_a_large_table_are_deleted_and_what_comes_after_stays() {
     let server = TestServer::compat().await;
     let desk = filled(&server, MANY).await;
