@@ -1,5 +1,6 @@
 //! What only the Console calls: developers, their applications, settings and keys.
 
+mod account;
 pub mod apps;
 pub mod developers;
 mod keys;
@@ -67,6 +68,18 @@ fn of_developers() -> Vec<Route> {
             developers::account,
         )
         .gives(object(&account)),
+        put(
+            ("updateAccount", "/console/home/myaccount", "Changes the developer's own account"),
+            DEVELOPER,
+            account::update,
+        )
+        .takes(object(&[
+            ("name?", text(), "The name to be"),
+            ("password?", text(), "The new password, 15 characters or more"),
+            ("oldPassword?", text(), "The password until now; needed with a new one"),
+        ]))
+        .gives(object(&developer))
+        .refuses(&[999, 3038, 3045, 8023, 20060]),
         delete(
             ("consoleLogout", "/console/home/logout", "Ends the developer's session"),
             DEVELOPER,

@@ -10,6 +10,7 @@
 )]
 
 mod access;
+mod account;
 mod applications;
 mod bad_input;
 mod brake;
