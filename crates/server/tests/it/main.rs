@@ -52,6 +52,7 @@ mod start_stop;
 mod sweep;
 mod tidy;
 mod update;
+mod verified;
 mod verify;
 mod whole;
 mod wire;

@@ -7,6 +7,7 @@ use http::Method;
 use serde_json::json;
 use server::clock::{Clock, Millis, Seconds};
 use server::settings::Profile;
+use server::web::Group;
 
 use crate::harness::{HORSE, START, Setup, TestServer, text};
 
@@ -488,6 +489,25 @@ async fn s_14_answers_with_personal_data_are_kept_by_nobody() {
         ] {
             assert_eq!(reply.headers["cache-control"], "no-store", "{reply:?}");
         }
+    }
+}
+
+#[tokio::test]
+async fn s_14_so_are_the_answers_of_every_route() {
+    let server = TestServer::start().await;
+    let (app, desk) = (&server.app, server.desk().await);
+    let ann = app.user("ann@example.com").await;
+    for route in server::router::routes() {
+        let path = route.path.trim_start_matches("/{app}/{key}").replace("{app}", &app.id.0);
+        let path = path.replace("{id}", &ann).replace("{table}", "Users");
+        let call = match route.group {
+            Group::App => app.server_code(route.method.clone(), &path),
+            _ if ["deleteApp", "consoleLogout"].contains(&route.id) => continue, // the last ones
+            _ => server.call(route.method.clone(), &path).header("auth-key", &desk.key),
+        };
+        let call = if route.method == Method::GET { call } else { call.body(json!({})) };
+        let reply = call.send().await;
+        assert_eq!(reply.headers["cache-control"], "no-store", "{}: {reply:?}", route.id);
     }
 }
 
