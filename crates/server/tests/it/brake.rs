@@ -341,7 +341,8 @@ async fn t_01_every_door_that_evaluates_a_password_shares_the_accounts_count() {
     let mut found: Vec<&str> =
         sources.iter().filter(|it| evaluates(it)).map(|it| it.file.as_str()).collect();
     let mut known = DOORS.to_vec();
-    (found.sort_unstable(), known.sort_unstable());
+    found.sort_unstable();
+    known.sort_unstable();
     assert_eq!(found, known, "a new door: try it here");
 
     for profile in [Profile::Standard, Profile::Compat] {
