@@ -16,8 +16,8 @@ use server::store;
 use tokio::sync::Semaphore;
 
 use crate::database::Home;
-use crate::harness::{OWNER, Setup, TestServer, build};
-use crate::jobs::{all, kill, until, until_no_job_is_left, wake, worker};
+use crate::harness::{OWNER, Setup, TestServer, build, until};
+use crate::jobs::{all, kill, until_no_job_is_left, wake, worker};
 use crate::look;
 
 /// What is left of an application: its row, its place, its rows among those of all.

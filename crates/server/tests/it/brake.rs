@@ -8,8 +8,9 @@ use server::clock::Seconds;
 use server::config::Options;
 use server::settings::Profile;
 
-use crate::harness::{Call, HORSE, OWNER, Reply, Setup, TestApp, TestServer, text, unbraked};
-use crate::jobs::until;
+use crate::harness::{
+    Call, HORSE, OWNER, Reply, Setup, TestApp, TestServer, text, unbraked, until,
+};
 use crate::source::Source;
 
 /// The addresses of people.

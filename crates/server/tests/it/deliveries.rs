@@ -11,8 +11,8 @@ use server::start;
 use server::store::{Tx, outbox};
 
 use crate::database::Home;
-use crate::harness::{START, Setup};
-use crate::jobs::{until, wake, worker};
+use crate::harness::{START, Setup, until};
+use crate::jobs::{wake, worker};
 
 /// Adds a delivery by an event of the platform.
 pub async fn send(server: &Server, sink: &'static str, payload: &'static str) {

@@ -24,6 +24,18 @@ use server::web::{Outer, listen};
 
 use super::database::{Home, MASTER_KEY};
 
+/// How long a test waits for what should take a moment, on the slowest of machines.
+pub const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Waits until something is so.
+pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so().await {
+        assert!(began.elapsed() < PATIENCE, "{what}: not within a minute");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// A password that every profile takes.
 pub const HORSE: &str = "correct horse";
 
@@ -197,8 +209,28 @@ impl TestServer {
     pub async fn hears(&self) {
         let began = Instant::now();
         while !self.server.lease.is_fresh() {
-            assert!(began.elapsed() < Duration::from_secs(10), "the change log is not read");
+            assert!(began.elapsed() < PATIENCE, "the change log is not read");
             tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Fails unless this node, the other one, acts by a change that was answered just now from two
+    /// seconds after the answer on (security S-4). A node that does not know what others have changed
+    /// refuses everything, and may do so for as long as a busy machine keeps it from asking.
+    pub async fn knows_within_two_seconds(
+        &self,
+        what: &str,
+        mut is_so: impl AsyncFnMut(&TestApp) -> bool,
+    ) {
+        let answered = Instant::now();
+        loop {
+            let asked = answered.elapsed();
+            if is_so(&self.app).await {
+                return;
+            }
+            let excused = !self.server.lease.is_fresh() && asked < PATIENCE;
+            assert!(asked < Duration::from_secs(2) || excused, "{what}, on the other node");
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 

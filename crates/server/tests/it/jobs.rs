@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 
 use crate::database::Home;
 use crate::deliveries::send;
-use crate::harness::{START, Setup, build};
+use crate::harness::{START, Setup, build, until};
 
 /// A server without a door, which knows these kinds of work alone.
 pub async fn worker(home: &Home, setup: &Setup, kinds: Vec<Kind>, sinks: Vec<Sink>) -> Server {
@@ -42,17 +42,6 @@ async fn enqueue(server: &Server, kind: &'static str, payload: &'static str) {
 /// Has the scheduler look at the platform's work now.
 pub fn wake(server: &Server) {
     server.agenda.note(&"".into(), Millis(0));
-}
-
-/// Waits until something is so; fails when it takes more than twenty seconds.
-pub async fn until<F: Future<Output = bool>>(what: &str, is_so: impl Fn() -> F) {
-    for _ in 0..1000 {
-        if is_so().await {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("{what}: not within 20 s");
 }
 
 pub async fn all(data: &Database) -> Vec<store::jobs::Shown> {

@@ -10,13 +10,14 @@ use futures_util::future::join_all;
 use http::Method;
 use serde_json::json;
 use server::config::Options;
+use server::error::Error;
 use server::router;
 use server::web::{Access, Answer, Asked, Outer, Reply, State, Token, get, listen};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpSocket;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::harness::{HORSE, Setup, TestServer, unbraked};
+use crate::harness::{HORSE, Setup, TestServer, unbraked, until};
 use crate::wire::{Wire, exchange};
 
 async fn server(options: Options) -> TestServer {
@@ -31,15 +32,6 @@ fn add(server: &TestServer, headers: &str) -> String {
 }
 
 const ALIVE: &str = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
-
-/// Waits until `done`, for a bounded time.
-async fn until(what: &str, done: impl Fn() -> bool) {
-    let end = Instant::now() + Duration::from_secs(20);
-    while !done() {
-        assert!(Instant::now() < end, "{what}");
-        sleep(Duration::from_millis(10)).await;
-    }
-}
 
 #[tokio::test]
 async fn l_01_a_body_is_refused_at_the_limit_and_not_after_it_was_read() {
@@ -108,7 +100,7 @@ async fn l_01_a_body_without_an_end_is_cut_off() {
         heard
     };
     let both = async { tokio::join!(sending, hearing) };
-    let (sent, heard) = timeout(Duration::from_secs(20), both).await.expect("it hangs up");
+    let (sent, heard) = timeout(Duration::from_mins(1), both).await.expect("it hangs up");
     // A MiB is the limit, one more is read to be polite, and the rest lies in the sockets.
     assert!(sent < 16 << 20, "{sent} bytes were taken");
     assert!(heard.starts_with(b"HTTP/1.1 413 "), "{:?}", String::from_utf8_lossy(&heard));
@@ -167,7 +159,7 @@ async fn l_02_slow_heads_end_and_nobody_else_notices() {
             wire.say(ALIVE).await;
             assert_eq!(wire.hear().await.status, 200);
             answered += 1;
-            assert!(begun.elapsed() < Duration::from_secs(20), "slow heads end");
+            assert!(begun.elapsed() < Duration::from_mins(1), "slow heads end");
             sleep(Duration::from_millis(10)).await;
         }
         answered
@@ -257,8 +249,8 @@ async fn l_02_who_takes_no_answers_loses_the_connection() {
     let mut wire = Wire::open(server.address).await;
     let many = "GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100);
     let send = async { while wire.stream.write_all(many.as_bytes()).await.is_ok() {} };
-    timeout(Duration::from_secs(20), send).await.expect("it hangs up");
-    until("the connection is gone", || server.server.metrics.connections.get() == 0).await;
+    timeout(Duration::from_mins(1), send).await.expect("it hangs up");
+    until("the connection is gone", async || server.server.metrics.connections.get() == 0).await;
 }
 
 #[tokio::test]
@@ -284,7 +276,7 @@ async fn l_03_connections_are_bounded_in_all_and_the_rest_is_told_so() {
     assert_eq!(open[0].hear().await.status, 200, "those who are in stay in");
 
     open.pop();
-    until("a place is free", || server.server.metrics.connections.get() == 2).await;
+    until("a place is free", async || server.server.metrics.connections.get() == 2).await;
     let mut wire = Wire::open(server.address).await;
     wire.say(ALIVE).await;
     assert_eq!(wire.hear().await.status, 200);
@@ -393,7 +385,7 @@ async fn a_server_that_stops_answers_what_it_has_begun_and_lets_go_of_the_rest()
     busy.say(format!("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n{ALIVE}")).await;
     let mut stuck = Wire::open(address).await;
     stuck.say("GET /never HTTP/1.1\r\nHost: x\r\n\r\n").await;
-    until("all are in", || server.server.metrics.connections.get() == 5).await;
+    until("all are in", async || server.server.metrics.connections.get() == 5).await;
 
     sleep(Duration::from_millis(100)).await; // the slow one is being answered
     let begun = Instant::now();
@@ -407,7 +399,7 @@ async fn a_server_that_stops_answers_what_it_has_begun_and_lets_go_of_the_rest()
     assert!(half.hear_out().await.is_empty());
     assert!(stuck.hear_out().await.is_empty(), "it was cut off");
     assert!(begun.elapsed() < Duration::from_secs(10), "within its time");
-    until("nobody is left", || server.server.metrics.connections.get() == 0).await;
+    until("nobody is left", async || server.server.metrics.connections.get() == 0).await;
     assert!(tokio::net::TcpStream::connect(address).await.is_err(), "nobody comes in");
 }
 
@@ -427,7 +419,7 @@ async fn l_07_health_and_sessions_have_room_while_passwords_wait() {
     };
     let others = async {
         let mut answered = 0;
-        until("the queue fills", || passwords.stats().queued > 10).await;
+        until("the queue fills", async || passwords.stats().queued > 10).await;
         while !over.load(Ordering::Acquire) {
             assert_eq!(server.call(Method::GET, "/healthz").send().await.status, 200);
             assert_eq!(server.call(Method::GET, "/readyz").send().await.status, 200);
@@ -454,6 +446,30 @@ async fn l_07_health_and_sessions_have_room_while_passwords_wait() {
     assert!(passwords.stats().refused >= refused as u64);
 }
 
+/// Fills the store's queue of writes. The threads of the store take what they are stuck with at
+/// their own time, so it is full when for a while nothing more goes in.
+async fn fill(server: &TestServer) -> Vec<impl Future<Output = Result<(), Error>>> {
+    let (data, cell) = (server.server.apps.data(&server.app.id), &server.server.cell);
+    let mut waiting = Vec::new();
+    let mut refused_in_a_row = 0;
+    while refused_in_a_row < 20 {
+        let before = cell.stats().writes.refused;
+        let data = data.clone();
+        let mut one =
+            Box::pin(async move { data.write(|_: &engine::Tx<'_>| Ok::<_, Error>(())).await });
+        let _ = futures_util::poll!(&mut one);
+        waiting.push(one);
+        assert!(waiting.len() < 10_000, "the queue has an end");
+        if cell.stats().writes.refused > before {
+            refused_in_a_row += 1;
+            sleep(Duration::from_millis(5)).await;
+        } else {
+            refused_in_a_row = 0;
+        }
+    }
+    waiting
+}
+
 #[tokio::test]
 async fn l_07_what_the_store_cannot_take_is_refused_at_once() {
     let blocked = Arc::new(AtomicBool::new(false));
@@ -468,40 +484,32 @@ async fn l_07_what_the_store_cannot_take_is_refused_at_once() {
     let (app, cell) = (&server.app, &server.server.cell);
     server.hears().await; // what the first reading makes it forget is read again before it is full
     let (_, token) = app.guest().await;
-    assert!(app.is_valid(&token).await);
-    blocked.store(true, Ordering::Release);
-    let data = server.server.apps.data(&app.id);
-    let nothing = |_: &engine::Tx<'_>| Ok::<_, server::error::Error>(());
-    let mut waiting = Vec::new();
-    // The threads of the store take what they are stuck with at their own time, so it is full when
-    // for a while nothing more goes in.
-    let mut refused_in_a_row = 0;
-    while refused_in_a_row < 20 {
-        let before = cell.stats().writes.refused;
-        let mut one = Box::pin(data.write(nothing));
-        let _ = futures_util::poll!(&mut one);
-        waiting.push(one);
-        assert!(waiting.len() < 10_000, "the queue has an end");
-        if cell.stats().writes.refused > before {
-            refused_in_a_row += 1;
-            sleep(Duration::from_millis(5)).await;
-        } else {
-            refused_in_a_row = 0;
-        }
-    }
-    let before = cell.stats().writes;
-    assert!(before.length >= 4000, "{before:?}");
+    // A node that was too slow to hear what others have changed forgets what it knows, and a thread of
+    // the store that wakes up late makes room for one more, which waits in vain. So a slow machine may
+    // need another try to see what is meant.
+    until("new users are refused and known ones are not", async || {
+        assert!(app.is_valid(&token).await);
+        blocked.store(true, Ordering::Release);
+        let waiting = fill(&server).await;
+        let before = cell.stats().writes;
+        assert!(before.length >= 4000, "{before:?}");
 
-    let reply = app.post("/users/register/guest", json!({})).send().await;
-    reply.refused(20001);
-    assert_eq!(reply.status, 503);
-    assert_eq!(reply.headers["retry-after"], "1");
-    assert!(cell.stats().writes.refused > before.refused);
-    assert_eq!(server.call(Method::GET, "/healthz").send().await.status, 200);
-    assert!(app.is_valid(&token).await, "a session in memory needs no store");
+        let reply = app.post("/users/register/guest", json!({})).send().await;
+        reply.refused(20001);
+        assert_eq!(reply.status, 503);
+        assert_eq!(reply.headers["retry-after"], "1");
+        assert_eq!(server.call(Method::GET, "/healthz").send().await.status, 200);
+        let refused = cell.stats().writes.refused > before.refused;
+        let known = app.get(&format!("/users/isvalidusertoken/{token}")).send().await;
+        // A session in memory needs no store.
+        let answered = known.code() == 0;
 
-    blocked.store(false, Ordering::Release);
-    drop(waiting);
-    until("the queue drains", || cell.stats().writes.length == 0).await;
+        blocked.store(false, Ordering::Release);
+        drop(waiting);
+        until("the queue drains", async || cell.stats().writes.length == 0).await;
+        server.hears().await;
+        refused && answered
+    })
+    .await;
     app.guest().await;
 }

@@ -1,13 +1,10 @@
 //! Sessions for people (security S-12): users list and end their own, developers those of anybody;
 //! and every setting of login and registration holds from the next request on.
 
-use std::time::Duration;
-
 use http::Method;
 use serde_json::{Value, json};
 use server::clock::Seconds;
 use server::settings::Profile;
-use tokio::time::{Instant, sleep};
 
 use crate::harness::{Desk, HORSE, Setup, TestApp, TestServer, text};
 use crate::look;
@@ -241,11 +238,7 @@ async fn every_setting_of_login_and_registration_holds_for_the_next_request_on_e
     let everywhere = async |what: &str, holds: &dyn Fn(&TestApp) -> Holds| {
         assert!(holds(app).await, "{what}, here");
         if let Some(second) = &second {
-            let begin = Instant::now();
-            while !holds(&second.app).await {
-                assert!(begin.elapsed() < Duration::from_secs(2), "{what}, on the other node");
-                sleep(Duration::from_millis(50)).await;
-            }
+            second.knows_within_two_seconds(what, async |app| holds(app).await).await;
         }
     };
     for (name, value, code) in LOGIN {

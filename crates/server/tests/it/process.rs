@@ -10,10 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::database::{Home, MASTER_KEY};
-use super::harness::TestApp;
-
-/// How long anything may take that takes a moment. A bound, not a measure.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+use super::harness::{PATIENCE, TestApp};
 
 /// The developer that [`app`] makes.
 pub const DEVELOPER: (&str, &str) = ("dag@example.com", "four words in a row");

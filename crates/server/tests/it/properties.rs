@@ -6,7 +6,7 @@ use server::error::Error;
 use server::schema::values;
 use server::store::objects;
 
-use crate::harness::{Desk, HORSE, Reply, TestServer, text};
+use crate::harness::{Desk, HORSE, Reply, TestServer, text, until};
 
 async fn put(desk: &Desk, name: &str, change: Value) -> Reply {
     desk.about(Method::PUT, &format!("/userproperties/{name}")).body(change).send().await
@@ -186,7 +186,7 @@ async fn what_was_dropped_leaves_the_database_a_minute_later() {
     };
     assert_eq!(waiting().await, 1);
     server.clock.advance(server::clock::Seconds(61));
-    until(async || waiting().await == 0).await;
+    until("the work is done", async || waiting().await == 0).await;
     let read = app.realm.data.read(|db| {
         let sql = r#"select "shoe" from app."Users""#;
         Ok::<_, Error>(db.rows(sql, &[], |row| row.get::<Option<i64>>("shoe"))?)
@@ -197,16 +197,6 @@ async fn what_was_dropped_leaves_the_database_a_minute_later() {
 }
 
 /// Waits until something is so, for half a minute at most.
-async fn until(mut is_so: impl AsyncFnMut() -> bool) {
-    for _ in 0..600 {
-        if is_so().await {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-    panic!("it did not come to be");
-}
-
 #[tokio::test]
 async fn a_rule_that_objects_break_is_refused_with_those_objects_and_nothing_changes() {
     let server = TestServer::start().await;
@@ -378,7 +368,7 @@ async fn with_many_users_the_identity_changes_in_a_job_and_what_is_in_the_way_is
     let begun = put(&desk, "handle", json!({ "identity": true })).await.ok();
     assert_eq!(begun["identity"], false);
     let id = text(&begun["work"]);
-    until(async || work(&id).await["state"] != "running").await;
+    until("the work is done", async || work(&id).await["state"] != "running").await;
     let refused = work(&id).await;
     assert_eq!(refused["state"], "refused");
     assert_eq!((&refused["rows"], &refused["done"]), (&json!(1201), &json!(1201)));
@@ -397,7 +387,7 @@ async fn with_many_users_the_identity_changes_in_a_job_and_what_is_in_the_way_is
     assert_eq!(correct.await.unwrap(), 1);
     let begun = put(&desk, "handle", json!({ "identity": true })).await.ok();
     let id = text(&begun["work"]);
-    until(async || work(&id).await["state"] != "running").await;
+    until("the work is done", async || work(&id).await["state"] != "running").await;
     assert_eq!(work(&id).await["state"], "done", "{}", work(&id).await);
     app.login("ann", HORSE).await.ok();
     app.login("ann@x.de", HORSE).await.refused(3003);
@@ -412,7 +402,7 @@ async fn with_many_users_the_identity_changes_in_a_job_and_what_is_in_the_way_is
         });
         read.await.unwrap()
     };
-    until(async || rows().await == (1_201, 1)).await;
+    until("the work is done", async || rows().await == (1_201, 1)).await;
 }
 
 #[tokio::test]
@@ -509,7 +499,7 @@ async fn a_new_validator_says_which_objects_it_would_refuse() {
     let begun = put(&desk, "handle", slug).await.ok();
     assert!(begun["failing"].is_null());
     let work = async || desk.about(Method::GET, "/schemawork").send().await.ok()[0].clone();
-    until(async || work().await["state"] == "done").await;
+    until("the work is done", async || work().await["state"] == "done").await;
     let done = work().await;
     assert_eq!((&done["total"], &done["done"]), (&json!(1), &json!(1103)), "{done}");
     assert_eq!(done["conflicts"][0]["objectId"], ann["objectId"]);
@@ -602,7 +592,7 @@ async fn another_node_knows_a_change_within_two_seconds() {
     )
     .await
     .ok();
-    until(async || {
+    until("the work is done", async || {
         let described = other.app.get("/users/userclassprops").send().await.ok();
         described
             .as_array()
@@ -641,7 +631,7 @@ async fn users_who_come_while_the_identity_changes_are_whole_or_refused() {
             let works = desk.about(Method::GET, "/schemawork").send().await.ok();
             works.as_array().unwrap().iter().any(|it| it["state"] == "running")
         };
-        until(async || !running().await).await;
+        until("the work is done", async || !running().await).await;
         let described = app.get("/users/userclassprops").send().await.ok();
         let identity = described.as_array().unwrap().iter().find(|it| it["identity"] == true);
         assert_eq!(identity.unwrap()["name"], "handle");

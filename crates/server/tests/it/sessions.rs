@@ -1,7 +1,6 @@
 //! Sessions: how they begin, live on and end (users-api 2.6 to 2.9, security section 5).
 
 use std::collections::HashSet;
-use std::time::{Duration, Instant};
 
 use http::Method;
 use serde_json::json;
@@ -9,7 +8,7 @@ use server::clock::{Clock, Millis, Seconds};
 use server::settings::Profile;
 use server::web::Group;
 
-use crate::harness::{HORSE, START, Setup, TestServer, text};
+use crate::harness::{HORSE, START, Setup, TestApp, TestServer, text, until};
 
 /// The time-out of a new application.
 const HOUR: u32 = 3600;
@@ -128,13 +127,7 @@ async fn a_kill_with_uses_unwritten_ends_no_session_early_by_more_than_the_flush
         let token = server.app.token("ann@example.com").await;
         // Uses are written down half a minute after the first at the latest: that is all a kill loses.
         let flushed = async |server: &TestServer| {
-            let begin = Instant::now();
-            while server.server.live.waiting_touches() > 0
-                && begin.elapsed() < Duration::from_secs(20)
-            {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            assert_eq!(server.server.live.waiting_touches(), 0);
+            until("all is written", async || server.server.live.waiting_touches() == 0).await;
         };
         server.clock.advance(Seconds(HOUR - 60));
         server.app.read(&ann, &token).await.ok();
@@ -402,15 +395,8 @@ async fn s_04_on_other_nodes_it_ends_within_two_seconds() {
         other.app.read(&user, &token).await.ok();
         other.app.read(&user, &token).await.ok();
         end(what, &server, &user, &token).await;
-        let ended = Instant::now();
-        let mut last = other.app.read(&user, &token).await.code();
-        while last == 0 && ended.elapsed() < Duration::from_secs(10) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            last = other.app.read(&user, &token).await.code();
-        }
-        assert_eq!(last, *code, "{what}");
-        let took = ended.elapsed();
-        assert!(took < Duration::from_secs(2), "{what} took {took:?} to reach the other node");
+        let read = async |app: &TestApp| app.read(&user, &token).await.code() == *code;
+        other.knows_within_two_seconds(what, read).await;
         server::start::stop(&other.server).await;
     }
 }

@@ -10,9 +10,9 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::database::Home;
-use super::harness::{HORSE, TestApp};
+use super::harness::{HORSE, PATIENCE, TestApp};
 use super::load::number;
-use super::process::{self, PATIENCE, Process, run, usher_at};
+use super::process::{self, Process, run, usher_at};
 
 const STOPS: u64 = 20;
 

@@ -2,8 +2,7 @@
 
 use server::clock::{Millis, Seconds};
 
-use crate::harness::TestServer;
-use crate::jobs::until;
+use crate::harness::{TestServer, until};
 
 /// Whose sessions are in the tables of the application and of the platform.
 async fn stored_sessions(server: &TestServer) -> Vec<String> {

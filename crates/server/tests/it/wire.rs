@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// How long anything may take before the test fails.
-const BOUND: Duration = Duration::from_secs(20);
+const BOUND: Duration = super::harness::PATIENCE;
 
 /// A connection.
 pub struct Wire {
