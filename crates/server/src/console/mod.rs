@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::jobs::Kind;
 use crate::login::SESSION;
-use crate::settings::{Data, Login, Passwords, Profile, Registration};
+use crate::settings::{Calls, Data, Login, Passwords, Profile, Registration};
 use crate::web::shape::{any, flag, list, named, number, object, of, text, time, word};
 use crate::web::{Access, Route, Token, delete, get, post, put};
 use crate::{data, users};
@@ -284,6 +284,16 @@ fn of_settings() -> Vec<Route> {
         )
         .takes(of::<Passwords>())
         .gives(of::<Passwords>())
+        .refuses(SETTINGS),
+        get(("callSettings", "/limits", "Shows how many calls are taken"), MEMBER, settings::calls)
+            .gives(of::<Calls>()),
+        put(
+            ("setCallSettings", "/limits", "Sets how many calls are taken"),
+            MEMBER,
+            settings::set_calls,
+        )
+        .takes(of::<Calls>())
+        .gives(of::<Calls>())
         .refuses(SETTINGS),
         put(
             ("setOrigins", "/domaincontrolsettings", "Sets the origins of pages that may call"),

@@ -294,6 +294,56 @@ async fn t_07_guesses_at_whom_nobody_is_leave_no_more_rows_than_their_source_has
 }
 
 #[tokio::test]
+async fn calls_are_limited_by_source_and_in_all_where_the_application_says_so() {
+    let server = server().await;
+    let (app, desk) = (&server.app, server.desk().await);
+    let other = server.new_app("Other", Profile::Standard).await;
+    let set = |body: serde_json::Value| desk.about(Method::PUT, "/limits").body(body).send();
+    let ask = |app: &TestApp, source: &str| from(source, app.get("/info")).send();
+    for _ in 0..100 {
+        ask(app, EVE).await.ok(); // off by default
+    }
+    let none = json!({ "callsPerMinutePerSource": null, "callsPerMinute": null });
+    assert_eq!(desk.about(Method::GET, "/limits").send().await.ok(), none);
+    for odd in [json!({ "callsPerMinute": 0 }), json!({ "callsPerMinutePerSource": "many" })] {
+        set(odd).await.refused(3038);
+    }
+
+    set(json!({ "callsPerMinutePerSource": 30 })).await.ok();
+    for _ in 0..30 {
+        ask(app, EVE).await.ok();
+    }
+    assert_eq!(retry_after(&ask(app, EVE).await), 2);
+    // It is the first thing that is asked: no password is evaluated, no token looked at.
+    let before = server.server.passwords.checks();
+    retry_after(&tries(app, EVE, "ann@example.com", HORSE).await);
+    assert_eq!(server.server.passwords.checks(), before);
+    // Others, the owner's own server, other applications and the Console go on.
+    ask(app, CAFE).await.ok();
+    from(EVE, app.server_code(Method::GET, "/info")).send().await.ok();
+    ask(&other, EVE).await.ok();
+    from(EVE, desk.about(Method::GET, "/appsettings")).send().await.ok();
+    server.clock.advance(Seconds(2));
+    ask(app, EVE).await.ok();
+    retry_after(&ask(app, EVE).await);
+
+    set(json!({ "callsPerMinutePerSource": null, "callsPerMinute": 90_000 })).await.ok();
+    for number in 0..40 {
+        ask(app, &bot(number)).await.ok();
+    }
+    set(json!({ "callsPerMinute": 20 })).await.ok();
+    server.clock.advance(Seconds(60));
+    for number in 0..20 {
+        ask(app, &bot(number)).await.ok();
+    }
+    assert_eq!(retry_after(&ask(app, CAFE).await), 3);
+    retry_after(&from(CAFE, app.server_code(Method::GET, "/info")).send().await);
+    ask(&other, CAFE).await.ok();
+    set(none).await.ok();
+    ask(app, CAFE).await.ok();
+}
+
+#[tokio::test]
 async fn registrations_and_guests_share_a_limit_and_server_code_has_none() {
     for (profile, burst) in [(Profile::Standard, 30), (Profile::Compat, 40)] {
         let mut setup = behind_a_proxy(profile);

@@ -434,7 +434,7 @@ fn every_security_line_names_tests_that_are_there() {
         .iter()
         .flat_map(|(part, all)| all.iter().map(move |it| format!("{part}-{it}")))
         .collect();
-    let told: Vec<&str> = rows.iter().map(|it| it[0]).collect();
+    let told: Vec<&str> = rows.iter().map(|it| it[0]).filter(|it| *it != "table").collect();
     assert_eq!(told, wanted, "each line has a row");
     let mut complaints = Vec::new();
     for row in &rows {
