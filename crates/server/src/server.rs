@@ -270,16 +270,16 @@ impl Brakes {
     /// come in a minute. If this is one too many, tells after how many milliseconds it is not.
     pub fn call(
         &self,
-        who: (Arc<str>, Option<Group>),
+        who: &(Arc<str>, Option<Group>),
         per_minute: u32,
         now: Millis,
     ) -> Option<i64> {
         let rate = Rate { burst: per_minute, period: (60_000_000 / i64::from(per_minute)).max(1) };
         let mut calls = lock(&self.calls);
-        match calls.take(&who, rate, Millis(now.0.saturating_mul(1000))) {
+        match calls.take(who, rate, Millis(now.0.saturating_mul(1000))) {
             Say::Later(wait) => Some((wait + 999) / 1000),
             Say::Go => {
-                calls.settle(&who, rate, false);
+                calls.settle(who, rate, false);
                 None
             }
         }

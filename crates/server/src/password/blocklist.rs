@@ -6,7 +6,6 @@
 //! `cargo run -p server --example blocklist` makes it; `common.txt` beside it says of what.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::LazyLock;
 
@@ -129,7 +128,9 @@ impl Entries<'_> {
 /// and too long to be guessed.
 pub fn encode<'a>(passwords: impl Iterator<Item = &'a str>) -> Vec<u8> {
     let fits = |it: &String| it.chars().count() >= LEAST && it.len() < 256;
-    let sorted: BTreeSet<String> = passwords.map(|it| fold(it.trim_end())).filter(fits).collect();
+    let mut sorted: Vec<String> = passwords.map(|it| fold(it.trim_end())).filter(fits).collect();
+    sorted.sort_unstable();
+    sorted.dedup();
     let (mut coded, mut before) = (Vec::new(), "");
     for (number, entry) in sorted.iter().enumerate() {
         // The first of a block stands alone. Shared bytes, of which there are 15 at most, may end

@@ -355,7 +355,7 @@ fn pace(server: &Server, target: &Target, asked: &Asked) -> Result<()> {
     for (who, most) in [(source, own), (None, limits.calls_per_minute)] {
         let Some(most) = most.filter(|it| *it > 0) else { continue };
         let id = Arc::clone(&app.realm.data.scope().id);
-        if let Some(wait) = server.brakes.call((id, who), most, asked.at) {
+        if let Some(wait) = server.brakes.call(&(id, who), most, asked.at) {
             return Err(Error::too_many_requests().again_in(wait));
         }
     }
