@@ -1,5 +1,8 @@
 //! A developer's own account: the name and the password (users-api 6.1; security PW-8 to PW-10, T-1).
 
+use std::sync::Arc;
+
+use engine::{Faults, Hooks};
 use http::Method;
 use serde_json::{Value, json};
 use server::clock::Seconds;
@@ -163,4 +166,44 @@ async fn of_two_changes_at_the_same_moment_one_wins() {
     let lost = codes.iter().find(|it| **it != 0);
     assert!(lost.is_some_and(|it| [20060, 9007].contains(it)), "{codes:?}");
     assert_eq!(events(&server, "developer.password").await.len(), 1);
+}
+
+#[tokio::test]
+async fn pw_10_a_developers_change_that_breaks_off_is_made_whole_or_not_at_all() {
+    let faults = Arc::new(Faults::default());
+    let hooks = Hooks { faults: Some(Arc::clone(&faults)), seen: None };
+    let server = TestServer::with(Setup { hooks, ..Setup::default() }).await;
+    let own = server.desk().await;
+    let body = json!({ "name": "Dagmar", "password": NEW, "oldPassword": OWNER.1 });
+    let (mut n, mut failed) = (0, 0);
+    loop {
+        n += 1;
+        let other = server.desk().await;
+        let before = events(&server, "developer.password").await.len();
+        faults.fail_at(n);
+        let reply = change(&own, body.clone()).await;
+        let fired = !faults.is_armed();
+        faults.disarm();
+        let made = reply.status == 200;
+        assert_eq!(is_alive(&server, &other).await, !made, "statement {n}");
+        assert!(is_alive(&server, &own).await, "statement {n}");
+        let account = own.call(Method::GET, "/home/myaccount").send().await.ok();
+        assert_eq!(account["name"], if made { "Dagmar" } else { "Dag" }, "statement {n}");
+        log_in(&server, if made { NEW } else { OWNER.1 }).await.ok();
+        let after = events(&server, "developer.password").await.len();
+        assert_eq!(after - before, usize::from(made), "statement {n}");
+        if !made {
+            let (status, code) = (reply.status.as_u16(), reply.code());
+            assert_eq!((status, code), (503, 20001), "statement {n}: {reply:?}");
+            failed += 1;
+        } else if fired {
+            // Something in the background met the fault: once more.
+            let back = json!({ "name": "Dag", "password": OWNER.1, "oldPassword": NEW });
+            change(&own, back).await.ok();
+            n -= 1;
+        } else {
+            break;
+        }
+    }
+    assert!(failed > 8, "{failed} statements were tried");
 }
