@@ -254,6 +254,13 @@ impl Error {
         Self { retry_after: Some(seconds), ..self }
     }
 
+    /// The same, but no later than then.
+    #[must_use]
+    pub fn again_at_most(self, millis: i64) -> Self {
+        let seconds = u32::try_from(millis / 1000).unwrap_or(u32::MAX);
+        Self { retry_after: self.retry_after.map(|it| it.min(seconds)), ..self }
+    }
+
     /// 503: the server has been asked to stop, and stops when it has answered what it was asked.
     pub fn draining() -> Self {
         let message = "The server is draining: it is about to stop. Ask another node";

@@ -42,7 +42,7 @@ pub async fn create(
 ) -> Reply {
     let (server, app) = (&change.server, &change.app);
     if let Some(caller) = from {
-        brake::registration(server, caller)?;
+        brake::registration(server, caller).await?;
     }
     let draft = draft::draft(door, (&*app.users()?, &Rules::of(change)), &body)?;
     let hash = password::hash(&server.passwords, &server.random, draft.password).await?;
