@@ -138,8 +138,8 @@ fn sort_out(
     let known = match table {
         None => Vec::new(),
         Some(table) => {
-            record::is_complete(table, body)?;
-            record::of_new(table, body)?
+            record::is_complete(table, body, &[])?;
+            record::of_new(table, body, &[])?
         }
     };
     let mut unknown = Vec::new();

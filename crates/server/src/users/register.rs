@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::draft::{self, Rules};
 use super::write::{self, Change, NewUser};
+use crate::apps::App;
 use crate::error::{Error, Result};
 use crate::events::Event;
 use crate::ids::UserId;
@@ -44,7 +45,11 @@ pub async fn create(
     if let Some(caller) = from {
         brake::registration(server, caller).await?;
     }
-    let draft = draft::draft(door, (&*app.users()?, &Rules::of(change)), &body)?;
+    let kept = match &guest {
+        Some(id) => filled(app, id).await?,
+        None => Vec::new(),
+    };
+    let draft = draft::draft(door, (&*app.users()?, &Rules::of(change)), &body, &kept)?;
     let hash = password::hash(&server.passwords, &server.random, draft.password).await?;
     let converts = guest.is_some();
     let id = guest.unwrap_or_else(|| UserId(server.random.object_id(change.author.at).into()));
@@ -74,6 +79,20 @@ pub async fn create(
         Ok::<_, Error>(out)
     });
     Ok(Answer::json_text(write.await?))
+}
+
+/// The properties that a guest has a value of.
+async fn filled(app: &App, id: &UserId) -> Result<Vec<String>> {
+    let (table, wanted) = (app.users()?, id.clone());
+    let row = app.realm.data.read(move |db| {
+        let mut out = Vec::new();
+        let found = objects::write_one(db, &table, wanted.as_str(), &mut out)?;
+        out.push(b'}');
+        Ok::<_, Error>(found.then_some(out))
+    });
+    let Some(row) = row.await? else { return Ok(Vec::new()) };
+    let row: Map<String, Value> = serde_json::from_slice(&row).map_err(Error::internal)?;
+    Ok(row.into_iter().filter(|it| !it.1.is_null()).map(|it| it.0).collect())
 }
 
 /// The guest whom the body names. Naming one needs the guest's own live token or the server-code
