@@ -158,6 +158,8 @@ refusals! {
     identity_changed: CONFLICT, 20041, "The property that users log in with changed at this moment. Try again";
     /// Another change of the identity is under way.
     identity_changing: CONFLICT, 20042, "Another property is just becoming the identity. Wait until that is done";
+    /// A command about a developer who is not there.
+    no_such_developer: BAD_REQUEST, 20061, "There is no developer with that address";
     /// No object has that id.
     no_such_object(id: &str): BAD_REQUEST, 1000, "Entity with ID {id} not found";
     /// An `offset` that is no whole number from 0 on.

@@ -225,6 +225,8 @@ pub struct Brakes {
     pub set: Set,
     /// How long an attempt waits for those before it.
     pub patience: Duration,
+    /// How many identities, and places, each application counts in its database.
+    pub most_counts: u32,
     sources: Mutex<Buckets<SourceKey>>,
     in_flight: Mutex<Flights>,
     lines: Mutex<Lines<LineKey>>,
@@ -262,11 +264,11 @@ impl Flights {
 
 impl Brakes {
     /// Nothing has been counted.
-    pub fn new(set: Set, patience: Duration) -> Self {
+    pub fn new(set: Set, patience: Duration, most_counts: u32) -> Self {
         let sources = Mutex::new(Buckets::new(SOURCES));
         let (in_flight, lines) = (Mutex::default(), Mutex::new(Lines::new(LINES)));
         let (bell, hasher) = (Notify::new(), RandomState::new());
-        Self { set, patience, sources, in_flight, lines, bell, hasher }
+        Self { set, patience, most_counts, sources, in_flight, lines, bell, hasher }
     }
 
     /// Puts an attempt in line; `None` if there is no room.

@@ -13,7 +13,7 @@ use hashes::{Lane, Password, PasswordHash};
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::address::Group;
+use crate::address::{Group, Source};
 use crate::apps::Realm;
 use crate::buckets::{
     ACCOUNT_MEMORY, AT_HOME, Guesses, PLACE_MEMORY, Rate, Say, Tally, Verdict, decide,
@@ -86,7 +86,7 @@ impl Door {
             lock_time: None,
             source: Some(Limit::Source.rate(limit(Limit::Source))),
             asked: asked.clone(),
-            token: None,
+            token: asked.auth_key.clone(),
             author: asked.author(Actor::Nobody, ""),
         }
     }
@@ -222,6 +222,18 @@ pub fn recovered(tx: &Tx<'_>, identity: &str, user: &str) -> Result<()> {
     forgive_all(tx, identity)
 }
 
+/// Forgets the places of a user whose password is new, as well: whoever had the old one may have come
+/// in from them. Where the user's own session has set it, `by_user`, that place stays.
+pub fn new_password(
+    tx: &Tx<'_>,
+    server: &Server,
+    (user, author): (&str, &Author),
+    by_user: bool,
+) -> Result<()> {
+    let here = Source::written(&author.address, &server.limits.proxies).filter(|_| by_user);
+    attempts::forget_places(tx, user, here.map(|it| it.group().to_string()).as_deref())
+}
+
 /// Forgets the places of a user who is being deleted: whoever comes after inherits nothing.
 pub fn gone(tx: &Tx<'_>, user: &str) -> Result<()> {
     attempts::forget_places(tx, user, None)
@@ -260,6 +272,9 @@ pub async fn check(
             Err(refusal) => refusal,
         };
         if refusal.error.code == Error::locked().code {
+            if refusal.busy && server.brakes.changed(due).await {
+                continue;
+            }
             return Err(refusal.error);
         }
         let waits = match waiting.take() {

@@ -68,6 +68,34 @@ pub fn sweep(tx: &Tx<'_>, before: Millis, most: u32) -> Result<u64> {
     Ok(tx.exec(sql, &[&tx.app(), &before, &i64::from(most)])?)
 }
 
+/// How many places are counted.
+pub fn many(db: &Db<'_>) -> Result<i64> {
+    let sql = "select count(*) as many from sys.attempts where app_id = ?1";
+    Ok(db.row(sql, &[&db.app()], |row| row.get("many"))?.unwrap_or_default())
+}
+
+/// Up to `most` places, with their identities, from which there were no more attempts than that, and
+/// when: those first whose last attempt is oldest.
+pub fn least(db: &Db<'_>, tried: i64, most: u32) -> Result<Vec<((String, String), Millis)>> {
+    let sql = "select identity, place, last from sys.attempts
+               where app_id = ?1 and count + turns <= ?2 order by last limit ?3";
+    let read =
+        |row: &Row<'_>| Ok(((row.get("identity")?, row.get("place")?), Millis(row.get("last")?)));
+    Ok(db.rows(sql, &[&db.app(), &tried, &i64::from(most)], read)?)
+}
+
+/// Forgets the attempts from one place, unless there was one after that.
+pub fn forget_unless_tried(
+    tx: &Tx<'_>,
+    (identity, place): (&str, &str),
+    last: Millis,
+) -> Result<()> {
+    let sql = "delete from sys.attempts
+               where app_id = ?1 and identity = ?2 and place = ?3 and last = ?4";
+    tx.exec(sql, &[&tx.app(), &identity, &place, &last])?;
+    Ok(())
+}
+
 /// When the user last came in from that source, as far as it was noted.
 pub fn came_from(db: &Db<'_>, user: &str, source: &str) -> Result<Option<Millis>> {
     let sql = "select last from sys.places where app_id = ?1 and user_id = ?2 and source = ?3";

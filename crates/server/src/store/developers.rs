@@ -80,6 +80,13 @@ pub fn insert(tx: &Tx<'_>, developer: &Developer, password_hash: &str) -> Result
     Ok(made == 1)
 }
 
+/// Sets the hash of the password.
+pub fn set_hash(tx: &Tx<'_>, id: &DeveloperId, hash: &str) -> Result<()> {
+    let sql = "update control.developers set password_hash = ?1 where id = ?2";
+    tx.exec(sql, &[&hash, &id.0])?;
+    Ok(())
+}
+
 /// Replaces a hash by a stronger one of the same password, unless it has changed meanwhile.
 pub fn renew(tx: &Tx<'_>, id: &DeveloperId, old: &str, new: &str) -> Result<bool> {
     let sql = "update control.developers set password_hash = ?1

@@ -13,6 +13,7 @@ mod access;
 mod applications;
 mod bad_input;
 mod brake;
+mod brake_fair;
 mod cookies;
 mod database;
 mod delete;
