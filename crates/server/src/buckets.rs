@@ -188,7 +188,7 @@ pub const AGAIN_AT_HOME: i64 = 12 * 1000;
 pub const HELD: Seconds = Seconds(5);
 /// How long as many attempts as lock an account keep others out before it is locked: they may turn
 /// out right. If their end was never told, as after a kill, one more decides.
-const EVALUATED: Seconds = Seconds(60);
+pub const EVALUATED: Seconds = Seconds(60);
 /// When to come back where nothing but the owner or a recovery opens the account.
 const MUCH_LATER: i64 = LONGEST;
 

@@ -65,11 +65,11 @@ impl Line {
         }
     }
 
-    /// Whether the next turn is that number's, and has come.
-    pub fn is_next(&self, id: u64, now: Millis) -> bool {
+    /// Whether the next turn is that number's, and how many milliseconds later.
+    pub fn turn(&self, id: u64, now: Millis) -> Option<i64> {
         let present = self.claims.iter().filter(|it| it.present > 0);
-        let next = present.min_by_key(|it| (it.round, it.order));
-        self.due <= now && next.is_some_and(|it| it.id == id)
+        let next = present.min_by_key(|it| (it.round, it.order))?;
+        (next.id == id).then(|| self.due.0.saturating_sub(now.0).max(0))
     }
 
     /// Notes when the next turn is.
@@ -156,11 +156,6 @@ impl<K: Hash + Eq + Clone> Lines<K> {
         self.by_key.get_mut(key)
     }
 
-    /// Forgets a line.
-    pub fn forget(&mut self, key: &K) {
-        self.by_key.remove(key);
-    }
-
     /// How many there are.
     pub fn len(&self) -> usize {
         self.by_key.len()
@@ -183,7 +178,7 @@ mod tests {
     }
 
     fn served(line: &mut Line, ids: &[u64]) -> u64 {
-        let next = ids.iter().copied().find(|it| line.is_next(*it, Millis(0))).unwrap();
+        let next = ids.iter().copied().find(|it| line.turn(*it, Millis(0)) == Some(0)).unwrap();
         line.served(next);
         next
     }
@@ -211,15 +206,15 @@ mod tests {
         line.leave(ann, now);
         let eve = line.enter((1, 1), now).unwrap();
         assert_eq!(line.enter((1, 1), now), Some(eve), "twice the same");
-        assert!(line.is_next(eve, now), "Ann is away");
+        assert_eq!(line.turn(eve, now), Some(0), "Ann is away");
         assert_eq!(line.enter((1, 0), Millis(59_000)), Some(ann));
-        assert!(line.is_next(ann, now) && !line.is_next(eve, now));
+        assert!(line.turn(ann, now) == Some(0) && line.turn(eve, now).is_none());
         line.served(ann);
         let bob = line.enter((1, 2), now).unwrap();
         line.served(eve);
-        assert!(line.is_next(bob, now), "the other one of the same wish is behind him");
+        assert!(line.turn(bob, now) == Some(0), "the other one of the same wish is behind him");
         line.set_due(Millis(1));
-        assert!(!line.is_next(bob, now) && line.is_next(bob, Millis(1)));
+        assert!(line.turn(bob, now) == Some(1) && line.turn(bob, Millis(1)) == Some(0));
         // Long away is gone.
         line.leave(bob, now);
         assert_ne!(line.enter((1, 2), Millis(60_001)), Some(bob));
@@ -237,13 +232,12 @@ mod tests {
         assert_eq!(line.claims.len(), MOST);
         let first = line.claims.iter().min_by_key(|it| (it.round, it.order)).unwrap().id;
         line.served(first);
-        assert!(line.is_next(own, now));
+        assert!(line.turn(own, now) == Some(0));
         for key in 1..100 {
             lines.enter(&key, (1, 0), now);
             assert!(lines.len() <= 3);
         }
-        lines.forget(&0);
-        assert!(lines.enter(&200, (1, 0), now).is_some());
+        assert_eq!(lines.enter(&200, (1, 0), now), None, "all are busy");
     }
 
     /// Strangers at the owner's own address, some at each moment, each guessing something else as
@@ -293,7 +287,7 @@ mod tests {
                     _ => {}
                 }
                 let ids = strangers.iter().chain(&owner).map(|it| it.0);
-                let Some(next) = ids.into_iter().find(|it| line.is_next(*it, now)) else {
+                let Some(next) = ids.into_iter().find(|it| line.turn(*it, now) == Some(0)) else {
                     continue;
                 };
                 if let Say::Later(wait) = turns.next(place, now) {

@@ -353,11 +353,6 @@ impl Brakes {
         lock(&self.in_flight).by_account.contains_key(account)
     }
 
-    /// Forgets the line of an account at a place: whoever has come in is the owner.
-    pub fn forget_line(&self, key: &LineKey) {
-        lock(&self.lines).forget(key);
-    }
-
     /// How many lines there are.
     pub fn lines(&self) -> usize {
         lock(&self.lines).len()
@@ -381,11 +376,10 @@ pub struct InLine {
 }
 
 impl InLine {
-    /// Whether its turn has come.
-    pub fn is_next(&mut self, now: Millis) -> bool {
+    /// Whether the next turn is its own, and how many milliseconds later, as far as is known here.
+    pub fn turn(&mut self, now: Millis) -> Option<i64> {
         self.now = now;
-        let mut lines = lock(&self.brakes.lines);
-        lines.line(&self.key).is_some_and(|it| it.is_next(self.id, now))
+        lock(&self.brakes.lines).line(&self.key)?.turn(self.id, now)
     }
 
     /// Notes when the next turn is.

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::address::{Group, Source};
 use crate::apps::Realm;
 use crate::buckets::{
-    ACCOUNT_MEMORY, AT_HOME, Guesses, PLACE_MEMORY, Rate, Say, Tally, Verdict, decide,
+    ACCOUNT_MEMORY, AT_HOME, EVALUATED, Guesses, PLACE_MEMORY, Rate, Say, Tally, Verdict, decide,
 };
 use crate::clock::{Millis, Seconds};
 use crate::error::{Error, Result};
@@ -120,6 +120,8 @@ struct Found {
     known: Known,
     /// Whether there has been no wrong password.
     is_first: bool,
+    /// Whether one is being evaluated, at whatever node.
+    busy: bool,
     /// Whether to write down that the user came in from here.
     note: bool,
 }
@@ -266,7 +268,7 @@ pub async fn check(
         // Nothing is counted that could not be evaluated.
         server.passwords.room(Lane::Interactive)?;
         let mark = server.brakes.mark(&account);
-        let found = look(door, &account.1, identity, find).await?;
+        let found = look(door, (&account.1, server.lease.is_shared()), identity, find).await?;
         let refusal = match admit(server, door, (&account, mark), &found).await? {
             Ok(counted) => break (found, counted),
             Err(refusal) => refusal,
@@ -330,6 +332,10 @@ async fn evaluate_counted(
                 };
                 door.realm.data.write(write).await?;
             }
+            if counted.is_shared {
+                let key = account.1.clone();
+                door.realm.data.write(move |tx| failures::fly(tx, &key, -1)).await?;
+            }
             lock(server, door, &account.1, counted.number, user).await?;
             Ok(None)
         }
@@ -356,7 +362,6 @@ async fn at_turn(
     let verdict = evaluate(server, &found, password).await.ok()?;
     let hashes::Verdict::Match { .. } = verdict else { return None };
     let (user, hash) = found.user.as_ref().map(|it| (it.0.clone(), it.1.clone()))?;
-    server.brakes.forget_line(&(account.clone(), found.place.clone()));
     Some(passed(door, (account.1.clone(), &found), (&user, &hash?), verdict))
 }
 
@@ -387,7 +392,12 @@ fn key(identity: &str) -> String {
     digest.0.iter().fold("sha256:".to_owned(), |text, it| format!("{text}{it:02x}"))
 }
 
-async fn look(door: &Door, key: &str, identity: &str, find: Find) -> Result<Found> {
+async fn look(
+    door: &Door,
+    (key, shared): (&str, bool),
+    identity: &str,
+    find: Find,
+) -> Result<Found> {
     let (key, identity) = (key.to_owned(), identity.to_owned());
     let (source, guesses, now) = (door.group().to_string(), door.guesses, door.asked.at);
     let shown = door.token.as_ref().map(Token::digest);
@@ -411,8 +421,9 @@ async fn look(door: &Door, key: &str, identity: &str, find: Find) -> Result<Foun
         let (account, here) = (failures::tally(db, &key)?, attempts::tally(db, &key, &place)?);
         let verdict = decide(account, here, guesses, known == Known::Device, now);
         let is_first = account.count == 0 && here.count == 0;
+        let busy = shared && account.last + EVALUATED > now && failures::flying(db, &key)? > 0;
         let note = came.is_none_or(|it| it + NOTE_AGAIN <= now);
-        Ok::<_, Error>(Found { user, verdict, place, known, is_first, note })
+        Ok::<_, Error>(Found { user, verdict, place, known, is_first, busy, note })
     });
     read.await
 }
@@ -431,7 +442,7 @@ async fn admit(
 ) -> Result<Result<Counted, Refusal>> {
     let brakes = &server.brakes;
     if let Some(error) = refusal(found.verdict) {
-        return Ok(Err(Refusal { error, busy: brakes.is_busy(account) }));
+        return Ok(Err(Refusal { error, busy: found.busy || brakes.is_busy(account) }));
     }
     let mut source = None;
     // Whoever shows a session of the account is not one of those who share its source.
@@ -471,21 +482,24 @@ async fn admit(
             now,
         );
         if verdict != Verdict::Go {
-            return Ok((verdict, 0));
+            return Ok((verdict, 0, is_shared && failures::flying(tx, &key)? > 0));
         }
         if let Some((source, rate)) = &bucket
             && let Some(wait) = sources::take(tx, (GUESS, source), *rate, now)?
         {
-            return Ok((Verdict::Later(wait), 0));
+            return Ok((Verdict::Later(wait), 0, false));
         }
-        Ok::<_, Error>((verdict, count(tx, (&key, &place), (all, here), now)?))
+        if is_shared {
+            failures::fly(tx, &key, 1)?;
+        }
+        Ok::<_, Error>((verdict, count(tx, (&key, &place), (all, here), now)?, true))
     });
-    let (verdict, number) = write.await?;
+    let (verdict, number, busy) = write.await?;
     if let Some(error) = refusal(verdict) {
         let account = counted.account.clone();
         let server = counted.server.clone();
         drop(counted);
-        return Ok(Err(Refusal { error, busy: server.brakes.is_busy(&account) }));
+        return Ok(Err(Refusal { error, busy: busy || server.brakes.is_busy(&account) }));
     }
     (counted.was_right, counted.number) = (false, number);
     Ok(Ok(counted))
@@ -554,6 +568,7 @@ async fn take_back(
         let mut here = attempts::tally(tx, &key, &place)?;
         (all.count, here.count) = ((all.count - 1).max(0), (here.count - 1).max(0));
         failures::set(tx, &key, all)?;
+        failures::fly(tx, &key, -1)?;
         attempts::set(tx, &key, &place, here)?;
         match &back {
             Some((source, rate)) => sources::give_back(tx, (GUESS, source), *rate),

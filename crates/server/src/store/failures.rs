@@ -37,6 +37,23 @@ pub fn set(tx: &Tx<'_>, identity: &str, tally: Tally) -> Result<()> {
     Ok(())
 }
 
+/// How many attempts are being evaluated at all nodes. After a kill it may tell of some that are
+/// not, until there is another right or wrong one.
+pub fn flying(db: &Db<'_>, identity: &str) -> Result<i64> {
+    let sql = "select flying from sys.failures where app_id = ?1 and identity = ?2";
+    let found = db.row(sql, &[&db.app(), &identity], |row| row.get("flying"))?;
+    Ok(found.unwrap_or_default())
+}
+
+/// Notes that so many more are.
+pub fn fly(tx: &Tx<'_>, identity: &str, more: i64) -> Result<()> {
+    let sql = "update sys.failures
+               set flying = case when flying + ?1 < 0 then 0 else flying + ?1 end
+               where app_id = ?2 and identity = ?3";
+    tx.exec(sql, &[&more, &tx.app(), &identity])?;
+    Ok(())
+}
+
 /// Forgets the failures of an identity.
 pub fn forget(tx: &Tx<'_>, identity: &str) -> Result<()> {
     let sql = "delete from sys.failures where app_id = ?1 and identity = ?2";

@@ -322,6 +322,23 @@ async fn a_developer_comes_in_at_a_known_device_or_place_and_after_a_reset_from_
 }
 
 #[tokio::test]
+async fn right_logins_at_the_same_moment_wait_for_those_at_other_nodes_and_are_all_let_in() {
+    let mut setup = setup();
+    setup.options.wrong_passwords_per_place = Some(4);
+    let server = TestServer::with(setup).await;
+    let (apps, _second) = nodes(&server).await;
+    let desk = server.desk().await;
+    desk.login_settings(json!({ "enableMultipleLogins": true, "failedLoginsLock": 3 })).await;
+    server.app.user("ann@example.com").await;
+    for _ in 0..3 {
+        let logins = (0..16).map(|it| tries(&apps[it % apps.len()], EVE, "ann@example.com", HORSE));
+        for reply in join_all(logins).await {
+            reply.ok();
+        }
+    }
+}
+
+#[tokio::test]
 async fn limits_by_source_hold_over_all_nodes() {
     let mut setup = setup();
     setup.options.wrong_passwords_per_source = Some(20);

@@ -17,6 +17,8 @@ use crate::store::{attempts, failures};
 
 /// How often those who wait look whether it is their turn.
 const LOOKS: Duration = Duration::from_millis(50);
+/// How often the next in line looks whether its turn comes sooner.
+const ASKS: Duration = Duration::from_millis(300);
 /// Whoever has less time left than an evaluation may take is given no turn any more.
 const LAST_MOMENT: Duration = Duration::from_millis(500);
 
@@ -34,6 +36,8 @@ struct Wants {
     account: AccountKey,
     place: String,
     line: Option<InLine>,
+    /// When it last looked whether the turn comes sooner than is known here.
+    asked: Instant,
 }
 
 impl Waiting {
@@ -57,6 +61,7 @@ impl Waiting {
             account: account.clone(),
             place: found.place.clone(),
             line: None,
+            asked: began,
         });
         Ok(Self { is_home, until, wants })
     }
@@ -96,7 +101,16 @@ impl Waiting {
                 }
             }
         };
-        if !line.is_next(now) {
+        let comes = match line.turn(now) {
+            Some(0) => true,
+            // Somebody may have come in meanwhile, here or at another node: then all is forgotten.
+            Some(_) if wants.asked.elapsed() > ASKS => {
+                wants.asked = Instant::now();
+                is_due(door, (&wants.account.1, &wants.place), now).await?
+            }
+            _ => false,
+        };
+        if !comes {
             wants.line = Some(line);
             return Ok(false);
         }
@@ -122,6 +136,15 @@ impl Waiting {
         tokio::time::sleep_until(self.until).await;
         error.again_at_most(AGAIN_AT_HOME)
     }
+}
+
+async fn is_due(door: &Door, (key, place): (&str, &str), now: Millis) -> Result<bool> {
+    let (key, place) = (key.to_owned(), place.to_owned());
+    let read = door.realm.data.read(move |db| {
+        let here = attempts::tally(db, &key, &place)?.at(now, PLACE_MEMORY);
+        Ok::<_, Error>(attempts::turns(db, &key, &place)?.next(here, now) == Say::Go)
+    });
+    read.await
 }
 
 /// Takes the next turn of an account at a place, if it has come, and tells how long it is to the one

@@ -3,6 +3,7 @@
 
 alter table sys.attempts add column turns {int} not null default 0;
 alter table sys.attempts add column turn_at {int} not null default 0;
+alter table sys.failures add column flying {int} not null default 0; -- being evaluated, at all nodes
 create index {index:attempts_by_time} on sys.attempts (app_id, last);
 create index {index:failures_by_time} on sys.failures (app_id, last);
 create index {index:places_by_source} on sys.places (app_id, source, last);
