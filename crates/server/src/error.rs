@@ -160,6 +160,8 @@ refusals! {
     identity_changing: CONFLICT, 20042, "Another property is just becoming the identity. Wait until that is done";
     /// A change of the own password with a wrong old one, or with none.
     wrong_old_password: BAD_REQUEST, 20060, "The old password is wrong. Send it as oldPassword beside the new one";
+    /// A command about a developer who is not there.
+    no_such_developer: BAD_REQUEST, 20061, "There is no developer with that address";
     /// No object has that id.
     no_such_object(id: &str): BAD_REQUEST, 1000, "Entity with ID {id} not found";
     /// A change without any property.
@@ -316,6 +318,13 @@ impl Error {
     pub fn again_in(self, millis: i64) -> Self {
         let seconds = u32::try_from(millis.max(1).saturating_add(999) / 1000).unwrap_or(u32::MAX);
         Self { retry_after: Some(seconds), ..self }
+    }
+
+    /// The same, but no later than then.
+    #[must_use]
+    pub fn again_at_most(self, millis: i64) -> Self {
+        let seconds = u32::try_from(millis / 1000).unwrap_or(u32::MAX);
+        Self { retry_after: self.retry_after.map(|it| it.min(seconds)), ..self }
     }
 
     /// 503: the server has been asked to stop, and stops when it has answered what it was asked.

@@ -444,6 +444,16 @@ fn of_sessions() -> Vec<Route> {
         .gives(paged(&session))
         .refuses(&[1005, 1025]),
         put(
+            (
+                "unlockUser",
+                "/user/unlock/{id}",
+                "Opens an account that wrong passwords have closed or locked",
+            ),
+            MEMBER,
+            sessions::unlock,
+        )
+        .refuses(&[3057]),
+        put(
             ("logoutUsers", "/user/sessions/logout", "Ends all sessions of users"),
             MEMBER,
             sessions::log_out,

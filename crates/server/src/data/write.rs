@@ -280,7 +280,7 @@ async fn user(
     }
     let door = match by {
         By::Caller(caller) => {
-            brake::registration(&change.server, caller)?;
+            brake::registration(&change.server, caller).await?;
             Door::CreateObject
         }
         By::Developer => Door::ConsoleCreate,

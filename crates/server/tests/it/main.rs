@@ -14,6 +14,7 @@ mod account;
 mod applications;
 mod bad_input;
 mod brake;
+mod brake_fair;
 mod bulk;
 mod columns;
 mod cookies;

@@ -18,8 +18,8 @@ const FLOORS: &[(&str, &[&str])] = &[
     (
         "leaves: pure, or nearly",
         &[
-            "error", "buckets", "clock", "ids", "settings", "config", "schema", "password",
-            "secret", "json", "address", "metrics",
+            "error", "buckets", "lines", "clock", "ids", "settings", "config", "schema",
+            "password", "secret", "json", "address", "metrics",
         ],
     ),
 ];
