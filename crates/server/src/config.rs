@@ -87,6 +87,12 @@ pub struct Options {
     /// Seconds that a password may wait to be hashed; longer waits are refused; by default 5.
     #[arg(long)]
     pub hash_wait_seconds: Option<u64>,
+    /// Seconds that one piece of database work may wait and run before it is given up; by default 5.
+    #[arg(long)]
+    pub database_seconds: Option<u64>,
+    /// Connections to PostgreSQL, of each node; by default four for each core, 32 at most.
+    #[arg(long)]
+    pub database_connections: Option<usize>,
     /// A file with passwords that nobody may have, one a line, beside those that the server knows.
     #[arg(long)]
     pub password_blocklist: Option<PathBuf>,
@@ -137,6 +143,10 @@ pub struct Limits {
     pub drain_seconds: u64,
     /// Whose forwarding headers are believed.
     pub proxies: TrustedProxies,
+    /// How long one piece of database work may wait and run.
+    pub database_time: Duration,
+    /// Connections to PostgreSQL; 0 for as many as fit the cores.
+    pub database_connections: usize,
 }
 
 /// A configuration that has been checked.
@@ -242,6 +252,8 @@ pub const NUMBERS: &[&str] = &[
     "argon2-iterations",
     "hash-threads",
     "hash-wait-seconds",
+    "database-seconds",
+    "database-connections",
     "registrations-per-hour",
     "wrong-passwords-per-place",
     "wrong-passwords-per-source",
@@ -289,6 +301,8 @@ fn over(top: Options, below: Options) -> Options {
         argon2_iterations: top.argon2_iterations.or(below.argon2_iterations),
         hash_threads: top.hash_threads.or(below.hash_threads),
         hash_wait_seconds: top.hash_wait_seconds.or(below.hash_wait_seconds),
+        database_seconds: top.database_seconds.or(below.database_seconds),
+        database_connections: top.database_connections.or(below.database_connections),
         password_blocklist: top.password_blocklist.or(below.password_blocklist),
         registrations_per_hour: top.registrations_per_hour.or(below.registrations_per_hour),
         wrong_passwords_per_place: top
@@ -303,7 +317,42 @@ fn over(top: Options, below: Options) -> Options {
     }
 }
 
+/// Refuses numbers that nothing can work with.
+fn sensible(options: &Options) -> Result<(), String> {
+    for (name, none) in [
+        ("body-bytes", options.body_bytes == Some(0)),
+        ("request-seconds", options.request_seconds == Some(0)),
+        ("connections", options.connections == Some(0)),
+        ("hash-threads", options.hash_threads == Some(0)),
+        ("database-seconds", options.database_seconds == Some(0)),
+        ("database-connections", options.database_connections == Some(0)),
+        ("registrations-per-hour", options.registrations_per_hour == Some(0)),
+        ("wrong-passwords-per-place", options.wrong_passwords_per_place == Some(0)),
+        ("wrong-passwords-per-source", options.wrong_passwords_per_source == Some(0)),
+        ("wrong-passwords-per-account", options.wrong_passwords_per_account == Some(0)),
+    ] {
+        if none {
+            return Err(format!("{name} is 0. Use 1 or more"));
+        }
+    }
+    for (name, seconds) in [
+        ("request-seconds", options.request_seconds),
+        ("header-seconds", options.header_seconds),
+        ("body-seconds", options.body_seconds),
+        ("idle-seconds", options.idle_seconds),
+        ("drain-seconds", options.drain_seconds),
+        ("hash-wait-seconds", options.hash_wait_seconds),
+        ("database-seconds", options.database_seconds),
+    ] {
+        if seconds.is_some_and(|it| it > DAY) {
+            return Err(format!("{name} is more than a day. Use {DAY} at most"));
+        }
+    }
+    Ok(())
+}
+
 fn check(options: Options) -> Result<Config, String> {
+    sensible(&options)?;
     let profile = match &options.new_app_profile {
         None => Profile::Standard,
         Some(it) => Profile::parse(it)
@@ -343,32 +392,6 @@ fn check(options: Options) -> Result<Config, String> {
             "public-url must be http:// or https://, then a host, without a query".to_owned()
         );
     }
-    for (name, none) in [
-        ("body-bytes", options.body_bytes == Some(0)),
-        ("request-seconds", options.request_seconds == Some(0)),
-        ("connections", options.connections == Some(0)),
-        ("hash-threads", threads == 0),
-        ("registrations-per-hour", options.registrations_per_hour == Some(0)),
-        ("wrong-passwords-per-place", options.wrong_passwords_per_place == Some(0)),
-        ("wrong-passwords-per-source", options.wrong_passwords_per_source == Some(0)),
-        ("wrong-passwords-per-account", options.wrong_passwords_per_account == Some(0)),
-    ] {
-        if none {
-            return Err(format!("{name} is 0. Use 1 or more"));
-        }
-    }
-    for (name, seconds) in [
-        ("request-seconds", options.request_seconds),
-        ("header-seconds", options.header_seconds),
-        ("body-seconds", options.body_seconds),
-        ("idle-seconds", options.idle_seconds),
-        ("drain-seconds", options.drain_seconds),
-        ("hash-wait-seconds", options.hash_wait_seconds),
-    ] {
-        if seconds.is_some_and(|it| it > DAY) {
-            return Err(format!("{name} is more than a day. Use {DAY} at most"));
-        }
-    }
     Ok(Config {
         listen: options.listen.unwrap_or_else(|| "127.0.0.1:9000".to_owned()),
         metrics_listen: options.metrics_listen,
@@ -391,6 +414,8 @@ fn check(options: Options) -> Result<Config, String> {
             body_pace: 1024,
             drain_seconds: options.drain_seconds.unwrap_or(10),
             proxies,
+            database_time: Duration::from_secs(options.database_seconds.unwrap_or(5)),
+            database_connections: options.database_connections.unwrap_or(0),
         },
         brakes: crate::settings::Limits {
             place: options.wrong_passwords_per_place,

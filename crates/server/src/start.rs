@@ -111,11 +111,14 @@ pub async fn build(
         None => {
             let mut options = engine::SqliteOptions::new(config.data_dir.clone());
             options.durable = instruments.durable;
+            options.deadline = config.limits.database_time;
             options.hooks = instruments.hooks;
             (Cell::sqlite(options).map_err(|it| it.to_string())?, Lease::alone())
         }
         Some(url) => {
             let mut options = engine::PostgresOptions::new(url);
+            options.deadline = config.limits.database_time;
+            options.connections = config.limits.database_connections;
             options.hooks = instruments.hooks;
             let cell = Cell::postgres(options).await;
             (

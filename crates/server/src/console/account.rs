@@ -42,7 +42,14 @@ pub async fn update(State(server): State<Server>, desk: Desk, body: Body) -> Rep
             let known = (developer.email.as_str(), developer.name.as_str());
             let accepted = accept(&server, Door::ConsoleAccount, known, new)?;
             let passed = prove(&server, &desk, old).await?;
-            match password::hash(&server.passwords, &server.random, accepted).await {
+            match password::hash(
+                &server.passwords,
+                hashes::Lane::Interactive,
+                &server.random,
+                accepted,
+            )
+            .await
+            {
                 Ok(hash) => (Some(hash.as_str().to_owned()), Some(passed)),
                 Err(error) => {
                     passed.settle().await?; // it was right

@@ -33,7 +33,9 @@ pub async fn prepare(
     let canonical = canonical.ok_or_else(Error::not_an_address)?;
     accept_name(name)?;
     let accepted = accept(server, door, (canonical.as_str(), name), secret)?;
-    let hash = password::hash(&server.passwords, &server.random, accepted).await?;
+    let hash =
+        password::hash(&server.passwords, hashes::Lane::Interactive, &server.random, accepted)
+            .await?;
     let now = server.clock.now();
     let developer = Developer {
         id: DeveloperId(server.random.object_id(now).into()),

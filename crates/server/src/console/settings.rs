@@ -5,7 +5,6 @@
 use serde_json::{Value, json};
 
 use crate::cluster;
-use crate::data;
 use crate::error::{Error, Result};
 use crate::events::{self, Event};
 use crate::server::Server;
@@ -13,7 +12,7 @@ use crate::sessions;
 use crate::settings::{Settings, merge};
 use crate::store::changes::Kind;
 use crate::store::{self, Tx};
-use crate::web::{Answer, Body, Desk, Names, Reply, State};
+use crate::web::{Answer, Body, Desk, Reply, State};
 
 /// Changes the settings in force, and makes the next request see it.
 async fn change(
@@ -126,12 +125,4 @@ pub async fn set_origins(State(server): State<Server>, desk: Desk, Body(body): B
 pub async fn logout_all(State(server): State<Server>, desk: Desk) -> Reply {
     sessions::close_all(&server, &desk.app()?.realm, desk.author()).await?;
     Ok(Answer::empty())
-}
-
-pub async fn find(desk: Desk, names: Names, body: Body) -> Reply {
-    data::console_find(desk.app()?, names.get("table"), &body.object()?).await
-}
-
-pub async fn count(desk: Desk, names: Names, body: Body) -> Reply {
-    data::console_count(desk.app()?, names.get("table"), &body.object()?).await
 }

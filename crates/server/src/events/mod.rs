@@ -86,6 +86,10 @@ pub enum Event {
     AccountLocked,
     /// An object of a table came to be.
     ObjectCreated,
+    /// Properties of an object, or of many, were changed.
+    ObjectUpdated,
+    /// An object, or many, were deleted.
+    ObjectDeleted,
     /// A table or columns came to be.
     SchemaChanged,
     /// Settings were changed.
@@ -127,6 +131,8 @@ impl Event {
             Self::AllSessionsClosed => "session.all-closed",
             Self::AccountLocked => "user.locked",
             Self::ObjectCreated => "object.created",
+            Self::ObjectUpdated => "object.updated",
+            Self::ObjectDeleted => "object.deleted",
             Self::SchemaChanged => "schema.changed",
             Self::SettingsChanged => "app.settings",
             Self::AppCreated => "app.created",

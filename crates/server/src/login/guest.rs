@@ -5,6 +5,7 @@
 use crate::error::Error;
 use crate::events::Event;
 use crate::ids::UserId;
+use crate::schema::record;
 use crate::server::Server;
 use crate::sessions::{self, Ticket, Via};
 use crate::store::objects;
@@ -19,18 +20,19 @@ pub async fn login(State(server): State<Server>, caller: Caller) -> Reply {
     }
     sessions::brake::registration(&server, &caller)?;
     let id = UserId(server.random.object_id(caller.asked.at).into());
+    let table = caller.app.users()?;
+    let cells = record::of_guest(&table, &server.random, caller.asked.at)?;
     let (ticket, token) = Ticket::new(&server, &caller, id.as_str(), Via::Guest);
     let user = NewUser {
         id,
-        cells: Vec::new(),
+        cells,
         unknown: Vec::new(),
         identity: None,
         password: None,
         status: Status::Guest,
     };
     let app = caller.app.clone();
-    let change = Change { server: server.clone(), app, author: caller.author() };
-    let table = caller.app.users()?;
+    let change = Change::new(server.clone(), app, caller.author());
     let write = caller.app.realm.data.write(move |tx| {
         write::insert(tx, &change, &user, Event::GuestCreated)?;
         sessions::open(tx, &ticket)?;

@@ -154,10 +154,11 @@ fn easy(measure: &Measure<'_>, text: &str) -> Option<&'static str> {
 /// Hashes a password that was accepted.
 pub async fn hash(
     pool: &hashes::Pool,
+    lane: hashes::Lane,
     random: &Random,
     password: Password,
 ) -> Result<PasswordHash> {
-    Ok(pool.hash(hashes::Lane::Interactive, password, random.bytes()).await?)
+    Ok(pool.hash(lane, password, random.bytes()).await?)
 }
 
 /// A new hash of a password that has just proved right, if `verdict` says that the stored one is

@@ -17,7 +17,7 @@ const MOST: i64 = (1 << 53) - 1;
 const TIMES: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_799_999;
 
 /// What `column` stores for `value`. Fails with 1007 and the name of the property when the value is
-/// of another type, and with 8023 when it is too long or its column's validator refuses it.
+/// of another type, with 1110 when it is no date, and with 8023 when it is too long or its column's validator refuses it.
 ///
 /// This is the one way from JSON to a stored value: whatever writes comes through here.
 pub fn to_stored(column: &Column, value: &Value) -> Result<Stored> {
@@ -66,7 +66,9 @@ fn converted(column: &Column, value: &Value) -> Result<Stored> {
             Stored::Real(Some(number).filter(|it| it.is_finite()).ok_or_else(wrong)?)
         }
         (Kind::Boolean, Value::Bool(bool)) => Stored::Bool(*bool),
-        (Kind::DateTime, value) => Stored::Int(instant(value).ok_or_else(wrong)?),
+        (Kind::DateTime, value) => {
+            Stored::Int(instant(value).ok_or_else(|| Error::bad_date(&column.name))?)
+        }
         _ => return Err(wrong()),
     };
     Ok(stored)

@@ -139,6 +139,19 @@ fn not_verdict(table: &Table, name: &str) -> Result<()> {
     Ok(())
 }
 
+/// Words that stand where the name of a table stands in a path.
+const NO_TABLES: &[&str] = &["bulk", "bulkupsert"];
+
+/// Refuses what cannot be the name of a table: 1135, 1154, and as [`is_name`] does.
+pub fn table_name(name: &str) -> Result<()> {
+    is_name(name)?;
+    match name {
+        "GeoPoint" => Err(Error::geo_point()),
+        name if NO_TABLES.contains(&name) => Err(Error::reserved_table(name)),
+        _ => Ok(()),
+    }
+}
+
 fn kind(word: &str) -> Result<Kind> {
     let word = if word == "EXTENDED_STRING" { "TEXT" } else { word };
     Kind::parse(word).ok_or_else(|| {

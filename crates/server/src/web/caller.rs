@@ -59,6 +59,9 @@ pub struct Caller {
     pub who: Who,
     /// The session token that came with the request, dead or alive.
     pub token: Option<Token>,
+    /// Whether the answer may set or remove the session cookie: another site's page could otherwise
+    /// log its visitor in as somebody else, or out.
+    pub may_have_cookie: bool,
     /// The request.
     pub asked: Asked,
 }

@@ -289,7 +289,8 @@ impl Gate {
         if self.token == Token::Required && matches!(who, Who::Nobody) {
             return Err(Error::not_logged_in());
         }
-        Ok(Caller { app, key: target.key.clone(), who, token, asked })
+        let may_have_cookie = cookies::is_no_foreign_page(&app, &request.headers);
+        Ok(Caller { app, key: target.key.clone(), who, token, may_have_cookie, asked })
     }
 
     /// The session token: that of the header, and else that of the cookie, where the application has
@@ -307,11 +308,7 @@ impl Gate {
             return Ok(token);
         }
         // Where no session is needed the cookie is not looked at, and the request does without.
-        if self.token == Token::Ignored && !self.changes {
-            Ok(None)
-        } else {
-            Err(Error::cookie_alone())
-        }
+        if self.token == Token::Ignored { Ok(None) } else { Err(Error::cookie_alone()) }
     }
 
     async fn desk(self, server: &Server, request: &Parts, asked: Asked) -> Result<Desk> {

@@ -98,7 +98,7 @@ async fn nobody_deletes_others_in_the_strict_profile_and_anybody_in_compat() {
         assert_eq!(unknown.code(), if compat { 1000 } else { 2000 });
         assert_eq!(app.is_valid(&token).await, !compat);
         let plain = delete("/data/Other/x".to_owned()).send().await;
-        assert_eq!(plain.code(), if compat { 3038 } else { 1014 });
+        assert_eq!(plain.code(), if compat { 1009 } else { 1014 });
     }
 }
 
