@@ -132,13 +132,6 @@ pub fn is_name(name: &str) -> Result<()> {
     Ok(())
 }
 
-fn not_verdict(table: &Table, name: &str) -> Result<()> {
-    if table.is_users() && names::is_verdict(name) {
-        return Err(bad(format!("{name} is for the server to say: users could write a property")));
-    }
-    Ok(())
-}
-
 /// Words that stand where the name of a table stands in a path.
 const NO_TABLES: &[&str] = &["bulk", "bulkupsert"];
 
@@ -150,6 +143,13 @@ pub fn table_name(name: &str) -> Result<()> {
         name if NO_TABLES.contains(&name) => Err(Error::reserved_table(name)),
         _ => Ok(()),
     }
+}
+
+fn not_verdict(table: &Table, name: &str) -> Result<()> {
+    if table.is_users() && names::is_verdict(name) {
+        return Err(bad(format!("{name} is for the server to say: users could write a property")));
+    }
+    Ok(())
 }
 
 fn kind(word: &str) -> Result<Kind> {
