@@ -15,6 +15,7 @@ mod applications;
 mod bad_input;
 mod brake;
 mod bulk;
+mod columns;
 mod cookies;
 mod database;
 mod delete;
