@@ -287,7 +287,7 @@ pub async fn check(
         }
         let waits = match waiting.take() {
             Some(waits) => waits,
-            None => turns::Waiting::begin(server, door, (&account, &found), began).await?,
+            None => turns::Waiting::begin(door, (&account, &found), began).await?,
         };
         let waits = waiting.insert(waits);
         let mut has_turn = waits.has_turn(server, door, password).await?;

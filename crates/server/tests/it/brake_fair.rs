@@ -98,7 +98,10 @@ async fn t_03_the_owner_comes_in_beside_strangers_who_guess_at_the_same_address_
     let wrong = Arc::new(AtomicU32::new(0));
     let strangers = (0..STRANGERS).map(|number| {
         let (app, over, wrong) = (apps[number % apps.len()].clone(), over.clone(), wrong.clone());
-        #[allow(clippy::disallowed_methods, reason = "strangers end by themselves, and are waited for")]
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "strangers end by themselves, and are waited for"
+        )]
         tokio::spawn(async move {
             for guess in 0.. {
                 if over.load(Ordering::Relaxed) {

@@ -43,7 +43,6 @@ struct Wants {
 impl Waiting {
     /// One that began then.
     pub(super) async fn begin(
-        server: &Server,
         door: &Door,
         (account, found): (&AccountKey, &Found),
         began: Instant,
@@ -55,7 +54,7 @@ impl Waiting {
                 .data
                 .read(move |db| attempts::anybody_came_from(db, &source, since))
                 .await?;
-        let held = Duration::from_secs(HELD.0.into()).min(server.brakes.patience);
+        let held = Duration::from_secs(HELD.0.into());
         let until = if is_home { began + held } else { began };
         let wants = (is_home && found.known == Known::Source).then(|| Wants {
             account: account.clone(),
