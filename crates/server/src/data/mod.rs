@@ -5,10 +5,13 @@ pub mod check;
 pub mod columns;
 mod describe;
 mod find;
+mod given;
 pub mod grow;
 mod ids;
+mod operands;
 pub mod save;
 mod select;
+mod where_clause;
 pub mod write;
 
 pub use find::{console_count, console_find, find_table, query, read_one};

@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 
 use super::draft::{self, Rules};
 use super::write::{self, Change, NewUser};
-use crate::apps::App;
 use crate::address::Group;
+use crate::apps::App;
 use crate::data::grow::{self, Tables, Tries};
 use crate::error::{Error, Result};
 use crate::events::Event;
