@@ -190,6 +190,8 @@ refusals! {
     geo_point: BAD_REQUEST, 1135, "GeoPoint is reserved. Use another name";
     /// A table name that is a word of a path.
     reserved_table(name: &str): BAD_REQUEST, 1154, "{name} cannot be the name of a table: paths use the word. Use another name";
+    /// More columns than a table can have.
+    too_many_columns(most: usize): BAD_REQUEST, 1149, "{most} columns of a table are the most";
     /// A table that is there already.
     table_exists(name: &str): BAD_REQUEST, 1161, "There is a table {name} already";
     /// A change of a table or column while another one of it goes on.
@@ -281,6 +283,11 @@ impl Error {
     /// Whether a value has another type than its column.
     pub fn is_wrong_type(&self) -> bool {
         self.code == 1007
+    }
+
+    /// Whether a value is of another type than its column, or no date.
+    pub fn is_unfit(&self) -> bool {
+        matches!(self.code, 1007 | 1110)
     }
 
     /// Whether what was prepared does not fit the tables any more, and is to be prepared again.

@@ -5,7 +5,7 @@
 use serde_json::{Map, Value};
 
 use crate::data::write::{self, By, How, Sent};
-use crate::data::{self, bulk, save};
+use crate::data::{self, bulk, clear, save};
 use crate::error::{Error, Result};
 use crate::ids::UserId;
 use crate::schema::USERS;
@@ -93,7 +93,7 @@ pub async fn delete_many(
 
 /// `DELETE /{app}/console/data/tables/{table}/all`: all records.
 pub async fn delete_all(State(server): State<Server>, desk: Desk, names: Names) -> Reply {
-    bulk::delete_all(&change(server, &desk)?, names.get("table")).await?;
+    clear::all(&change(server, &desk)?, names.get("table")).await?;
     Answer::json(&true)
 }
 

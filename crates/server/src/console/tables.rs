@@ -142,7 +142,7 @@ fn of_validators() -> Vec<Route> {
     ]);
     let work = object(&[
         ("id", text(), ""),
-        ("kind", word(&["identity", "check"]), "What it does"),
+        ("kind", word(&["identity", "check", "change", "clear"]), "What it does"),
         ("table", any(), "Which table"),
         ("column", any(), "Which column"),
         ("state", word(&["running", "done", "refused"]), "Refused: nothing has changed"),
@@ -223,7 +223,7 @@ async fn create_column(
 ) -> Reply {
     let wish = wish::read(&body.object()?)?;
     let change = change_of(&server, &desk)?;
-    Answer::json(&columns::shown(&columns::add(&change, names.get("table"), wish).await?))
+    Answer::json(&shown_change(columns::add(&change, names.get("table"), wish).await?))
 }
 
 async fn change_column(
@@ -247,6 +247,10 @@ async fn change_property(
 async fn changed(server: &Server, desk: &Desk, (table, column): (&str, &str), body: Body) -> Reply {
     let wish = wish::read(&body.object()?)?;
     let done = columns::change(&change_of(server, desk)?, table, column, wish).await?;
+    Answer::json(&shown_change(done))
+}
+
+fn shown_change(done: columns::Changed) -> Value {
     let mut answer = columns::shown(&done.column);
     if let Some(failing) = done.failing {
         answer["failing"] = json!({ "total": failing.total, "first": failing.first });
@@ -254,7 +258,7 @@ async fn changed(server: &Server, desk: &Desk, (table, column): (&str, &str), bo
     if let Some(work) = done.work {
         answer["work"] = json!(work);
     }
-    Answer::json(&answer)
+    answer
 }
 
 async fn delete_column(State(server): State<Server>, desk: Desk, names: Names) -> Reply {

@@ -240,7 +240,7 @@ pub async fn delete_all(change: &Change, name: &str) -> Result<u64> {
     }
     let keep = change.clone();
     let write = change.app.realm.data.write(move |tx| {
-        let count = objects::delete_all(tx, &table)?;
+        let count = objects::delete_many(tx, &table, &Which::All)?;
         if count > 0 {
             let what = json!({ "table": table.name, "count": count });
             let random = &keep.server.random;

@@ -1,7 +1,9 @@
 //! Objects of any table: reading, saving, deleting, one or many; and the tables themselves.
 
 pub mod bulk;
+pub mod change;
 pub mod check;
+pub mod clear;
 pub mod columns;
 mod describe;
 mod find;
@@ -29,6 +31,8 @@ pub fn jobs() -> Vec<Kind> {
     vec![
         Kind::new(columns::DROP, 100, columns::finish_drop),
         Kind::new(check::JOB, 100, check::run),
+        Kind::new(change::JOB, 100, change::run),
+        Kind::new(clear::JOB, 100, clear::run),
     ]
 }
 

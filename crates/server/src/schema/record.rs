@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Column, Maker, PASSWORD, Table, values};
+use super::{Column, Maker, PASSWORD, Table, identity, values};
 use crate::clock::Millis;
 use crate::error::{Error, Result};
 use crate::ids::Random;
@@ -17,11 +17,11 @@ pub type Cells = Vec<(String, engine::Value)>;
 pub fn is_complete(table: &Table, body: &Map<String, Value>, kept: &[String]) -> Result<()> {
     // A password that is missing has a code of its own.
     let apart = |it: &Column| it.name == PASSWORD && table.is_users();
-    let required = |it: &&Column| it.rules.required && it.maker != Maker::System && !apart(it);
+    let required = |it: &&Column| it.is_required() && it.maker != Maker::System && !apart(it);
     for column in table.columns.iter().filter(required) {
         match body.get(&column.name) {
             None if kept.contains(&column.name) => {}
-            None | Some(Value::Null) if column.default.is_none() => {
+            None | Some(Value::Null) if !column.fills() => {
                 return Err(if table.is_users() {
                     Error::required(&column.name)
                 } else {
@@ -56,8 +56,8 @@ pub fn of_new(table: &Table, body: &Map<String, Value>, kept: &[String]) -> Resu
             continue;
         }
         let sent = body.get(&column.name).filter(|it| !it.is_null());
-        if let Some(value) = sent.or(column.default.as_ref()) {
-            cells.add(column, value)?;
+        if let Some(value) = sent.or(column.value_without()) {
+            cells.add(table, column, value)?;
         } else if body.contains_key(&column.name) {
             cells.all.push((column.name.clone(), engine::Value::Null));
         }
@@ -66,14 +66,16 @@ pub fn of_new(table: &Table, body: &Map<String, Value>, kept: &[String]) -> Resu
 }
 
 /// What the columns of a new guest store (users-api 2.4): no identity, address or name, the defaults
-/// of the others, and a random value where one is required. Validators are not asked.
+/// of the others, but for those that only one can have, and a random value where one is required.
+/// Validators are not asked.
 pub fn of_guest(table: &Table, random: &Random, now: Millis) -> Result<Cells> {
     let mut cells = Vec::new();
     for column in table.columns.iter().filter(|it| it.maker != Maker::System) {
         if column.identity || ["email", "name", PASSWORD].contains(&&*column.name) {
             continue;
         }
-        if let Some(default) = &column.default {
+        let default = column.default.as_ref().filter(|_| !column.rules.unique);
+        if let Some(default) = default {
             cells.push((column.name.clone(), values::to_stored(column, default)?));
         } else if column.rules.required {
             cells.push((column.name.clone(), any_value(column, random, now)));
@@ -111,15 +113,31 @@ pub fn of_changed(table: &Table, body: &Map<String, Value>) -> Result<Cells> {
             continue;
         }
         let blank = value.as_str().is_some_and(|it| it.trim().is_empty());
-        if column.rules.required && value.is_null() && !table.is_users() {
+        if column.is_required() && value.is_null() && !table.is_users() {
             return Err(Error::null_required(name));
         }
-        if column.rules.required && (blank || value.is_null()) {
+        if column.is_required() && (blank || value.is_null()) {
             return Err(empty(table, name));
         }
-        cells.add(column, value)?;
+        cells.add(table, column, value)?;
     }
     cells.done()
+}
+
+/// What a column of the table stores of a value. An address of mail with characters that cannot be
+/// seen or that pass for others is refused, as for identities (security I-3): people read it before
+/// they write to it.
+///
+/// Fails like [`values::to_stored`].
+pub fn stored(table: &Table, column: &Column, value: &Value) -> Result<engine::Value> {
+    if table.is_users() && column.name == "email" && !column.identity {
+        let text = value.as_str().map(str::trim).filter(|it| !it.is_empty());
+        if let Some(Err(why)) = text.map(identity::canonical) {
+            let what = format!("The value of email cannot be used: {why}");
+            return Err(Error::refused_value(what));
+        }
+    }
+    values::to_stored(column, value)
 }
 
 /// Cells, and the properties that have a value of a wrong type: the refusal names all of them.
@@ -130,8 +148,8 @@ struct Stored {
 }
 
 impl Stored {
-    fn add(&mut self, column: &Column, value: &Value) -> Result<()> {
-        match values::to_stored(column, value) {
+    fn add(&mut self, table: &Table, column: &Column, value: &Value) -> Result<()> {
+        match stored(table, column, value) {
             Ok(stored) => self.all.push((column.name.clone(), stored)),
             Err(error) if error.is_wrong_type() => self.wrong.push(column.name.clone()),
             // The first refusal counts, and only those of a wrong type are gathered.

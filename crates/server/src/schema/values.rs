@@ -8,7 +8,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
-use super::{Column, Kind, validators};
+use super::{Column, Kind, becoming, validators};
 use crate::error::{Error, Result};
 
 /// The largest whole number that JSON keeps exact: 2⁵³−1.
@@ -22,7 +22,11 @@ const TIMES: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_7
 /// This is the one way from JSON to a stored value: whatever writes comes through here.
 pub fn to_stored(column: &Column, value: &Value) -> Result<Stored> {
     let stored = converted(column, value)?;
-    match validators::check(column, &stored) {
+    becoming::check(column, &stored)?;
+    let next = column.becoming.as_ref().filter(|it| it.kind == column.kind);
+    let refused = validators::check(column, &stored)
+        .or_else(|| next.and_then(|it| validators::check(it, &stored)));
+    match refused {
         None => Ok(stored),
         Some(why) => Err(Error::refused_value(format!("The value of {} {why}", column.name))),
     }
@@ -37,7 +41,7 @@ pub fn check_text(column: &Column, text: &str) -> Result<()> {
     }
 }
 
-fn converted(column: &Column, value: &Value) -> Result<Stored> {
+pub(super) fn converted(column: &Column, value: &Value) -> Result<Stored> {
     let wrong = || Error::wrong_type(&column.name);
     let stored = match (column.kind, value) {
         (_, Value::Null) => return Ok(Stored::Null),

@@ -6,14 +6,14 @@ use engine::{Built, Flow, Value as Stored};
 use sea_query::{
     Alias, Asterisk, Cond, Expr, ExprTrait as _, Func, LockType, NullOrdering, Order,
     PostgresQueryBuilder, Query, QueryStatementWriter, SelectStatement, SimpleExpr,
-    SqliteQueryBuilder, TableRef, Value,
+    SqliteQueryBuilder, TableRef, UpdateStatement, Value,
 };
 
 use serde_json::{Map, Value as Json};
 
 use super::{Db, Row, Tx};
 use crate::error::{Error, Result};
-use crate::schema::{Column, Table, values};
+use crate::schema::{Column, Table, becoming, values};
 
 /// A column with the value that goes into it.
 pub type Cell<'a> = (&'a Column, Stored);
@@ -56,8 +56,19 @@ pub struct Page {
 pub fn insert(tx: &Tx<'_>, table: &Table, cells: &[Cell<'_>]) -> Result<()> {
     let mut query = Query::insert();
     query.into_table(place(tx, table));
-    query.columns(cells.iter().map(|it| Alias::new(&it.0.physical)));
-    query.values_panic(cells.iter().map(|it| bound(&it.1)));
+    let mut columns: Vec<&str> = cells.iter().map(|it| it.0.physical.as_str()).collect();
+    let mut values: Vec<SimpleExpr> = cells.iter().map(|it| bound(&it.1)).collect();
+    // Columns on their way to another type have two places; one without a value may need one.
+    let given = |it: &Column| cells.iter().find(|cell| cell.0.id == it.id).map(|it| &it.1);
+    let moving = table.columns.iter().filter(|it| it.becoming.is_some());
+    let beside: Vec<_> =
+        moving.filter_map(|it| becoming::beside(it, given(it).unwrap_or(&Stored::Null))).collect();
+    for (physical, value) in &beside {
+        columns.push(physical);
+        values.push(bound(value));
+    }
+    query.columns(columns.into_iter().map(Alias::new));
+    query.values_panic(values);
     match tx.exec_built(&built(tx, &query)) {
         Err(engine::Error::Unique { constraint }) if constraint.contains("objectId") => {
             Err(Error::id_taken())
@@ -82,8 +93,14 @@ pub fn existing(db: &Db<'_>, table: &Table, ids: &[&str]) -> Result<HashSet<Stri
 fn by_ids(db: &Db<'_>, table: &Table, ids: &[&str]) -> SelectStatement {
     let mut query = Query::select();
     query.column(Alias::new("objectId")).from(place(db, table));
-    query.and_where(Expr::col(Alias::new("objectId")).is_in(ids.iter().copied()));
+    query.and_where(is_one_of(ids.iter().copied()));
     query
+}
+
+/// Whether a row has one of these ids. The list is never empty: what stands for an empty one has
+/// values of a type that PostgreSQL cannot tell.
+fn is_one_of<'a>(ids: impl Iterator<Item = &'a str>) -> SimpleExpr {
+    Expr::col(Alias::new("objectId")).is_in(ids.chain([""]))
 }
 
 fn texts(db: &Db<'_>, query: &SelectStatement) -> Result<HashSet<String>> {
@@ -101,9 +118,16 @@ fn texts(db: &Db<'_>, query: &SelectStatement) -> Result<HashSet<String>> {
 pub fn update(tx: &Tx<'_>, table: &Table, id: &str, cells: &[Cell<'_>]) -> Result<bool> {
     let mut query = Query::update();
     query.table(place(tx, table));
-    query.values(cells.iter().map(|it| (Alias::new(&it.0.physical), bound(&it.1))));
+    set(&mut query, cells);
     query.and_where(Expr::col(Alias::new("objectId")).eq(id));
     Ok(tx.exec_built(&built(tx, &query))? == 1)
+}
+
+/// Columns on their way to another type are set in both of their places.
+fn set(query: &mut UpdateStatement, cells: &[Cell<'_>]) {
+    query.values(cells.iter().map(|it| (Alias::new(&it.0.physical), bound(&it.1))));
+    let beside = cells.iter().filter_map(|it| becoming::beside(it.0, &it.1));
+    query.values(beside.map(|(physical, value)| (Alias::new(physical), bound(&value))));
 }
 
 /// Removes the row with that id; false if there is none.
@@ -126,9 +150,7 @@ pub enum Which {
 fn of(which: &Which) -> Cond {
     match which {
         Which::All => Cond::all(),
-        Which::Ids(ids) => {
-            Cond::all().add(Expr::col(Alias::new("objectId")).is_in(ids.iter().map(String::as_str)))
-        }
+        Which::Ids(ids) => Cond::all().add(is_one_of(ids.iter().map(String::as_str))),
     }
 }
 
@@ -151,15 +173,15 @@ pub fn ids(db: &Db<'_>, table: &Table, which: &Which, most: u64) -> Result<Vec<S
 pub fn update_many(tx: &Tx<'_>, table: &Table, which: &Which, cells: &[Cell<'_>]) -> Result<u64> {
     let mut query = Query::update();
     query.table(place(tx, table));
-    query.values(cells.iter().map(|it| (Alias::new(&it.0.physical), bound(&it.1))));
+    set(&mut query, cells);
     query.cond_where(of(which));
     Ok(tx.exec_built(&built(tx, &query))?)
 }
 
-/// Removes all rows and tells how many there were.
-pub fn delete_all(tx: &Tx<'_>, table: &Table) -> Result<u64> {
+/// Removes these rows and tells how many there were.
+pub fn delete_many(tx: &Tx<'_>, table: &Table, which: &Which) -> Result<u64> {
     let mut query = Query::delete();
-    query.from_table(place(tx, table));
+    query.from_table(place(tx, table)).cond_where(of(which));
     Ok(tx.exec_built(&built(tx, &query))?)
 }
 

@@ -8,7 +8,9 @@ use crate::clock::Millis;
 use crate::error::Result;
 use crate::ids::Random;
 use crate::schema::validators::{Checks, Chosen};
-use crate::schema::{Column, Kind, Maker, NewColumn, PASSWORD, Rules, Schema, Table, names};
+use crate::schema::{
+    Column, Kind, Maker, NewColumn, PASSWORD, Rules, Schema, Table, becoming, names,
+};
 
 /// All tables of the application.
 pub fn load(db: &Db<'_>) -> Result<Schema> {
@@ -23,7 +25,8 @@ pub fn load(db: &Db<'_>) -> Result<Schema> {
         })
     })?;
     let sql = "select table_id, id, name, physical, type, size, is_required, is_unique,
-                      is_indexed, is_identity, default_value, custom_regex, validator, made_by
+                      is_indexed, is_identity, default_value, custom_regex, validator, made_by,
+                      becoming
                from sys.columns where app_id = ?1 order by table_id, position";
     for (table, column) in db.rows(sql, &[&db.app()], read_column)? {
         if let Some(owner) = tables.iter_mut().find(|it| it.id == table) {
@@ -38,7 +41,7 @@ fn read_column(row: &Row<'_>) -> engine::Result<(String, Option<Column>)> {
     let table = row.get("table_id")?;
     let Some(kind) = Kind::parse(&row.get::<String>("type")?) else { return Ok((table, None)) };
     let default = row.get::<Option<String>>("default_value")?;
-    let column = Column {
+    let mut column = Column {
         id: row.get("id")?,
         name: row.get("name")?,
         physical: row.get("physical")?,
@@ -59,7 +62,13 @@ fn read_column(row: &Row<'_>) -> engine::Result<(String, Option<Column>)> {
         }),
         checks: Checks::default(),
         maker: Maker::parse(&row.get::<String>("made_by")?),
+        becoming: None,
     };
+    if let Some(text) = row.get::<Option<String>>("becoming")? {
+        let json = serde_json::from_str(&text).unwrap_or_default();
+        let next = becoming::from_json(&column, &json);
+        column.becoming = next.map(Box::new);
+    }
     Ok((table, Some(column)))
 }
 
@@ -172,7 +181,10 @@ pub(super) fn taken(db: &Db<'_>, table: &Table) -> Result<Vec<String>> {
                where app_id = ?1 and table_name = ?2 and column_name is not null";
     let mut taken =
         db.rows(sql, &[&db.app(), &table.physical], |row| row.get::<String>("column_name"))?;
-    taken.extend(table.columns.iter().map(|it| it.physical.clone()));
+    for column in &table.columns {
+        taken.push(column.physical.clone());
+        taken.extend(column.becoming.as_ref().map(|it| it.physical.clone()));
+    }
     Ok(taken)
 }
 

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::ids::UserId;
 use crate::password::{self, Door};
 use crate::roles::{self, Operation};
-use crate::schema::{Column, Maker, PASSWORD, Table, identity, values};
+use crate::schema::{Column, Maker, PASSWORD, Table, identity, record, values};
 use crate::secret::TokenHash;
 use crate::server::Server;
 use crate::settings::Profile;
@@ -192,15 +192,14 @@ fn edit(
                 edit.cells.push((name.clone(), values::to_stored(it, &Value::String(shown))?));
                 edit.identity = Some(Identity::Is(canonical));
             }
-            Some(it) if it.rules.required && empty => return Err(Error::empty(name)),
-            Some(it) => edit.cells.push((name.clone(), values::to_stored(it, value)?)),
+            Some(it) if it.is_required() && empty => return Err(Error::empty(name)),
+            Some(it) => edit.cells.push((name.clone(), record::stored(table, it, value)?)),
             None => edit.unknown.extend(new_property_of_user(settings, name, value)?),
         }
     }
     if settings.registration.email_confirmation_required {
-        let email = body.get("email").filter(|it| !it.is_null());
         let address = |it: &Value| identity::is_address(it.as_str().unwrap_or_default().trim());
-        if !email.is_none_or(address) {
+        if !body.get("email").is_none_or(address) {
             return Err(Error::not_an_address());
         }
     }

@@ -14,6 +14,7 @@ mod applications;
 mod bad_input;
 mod brake;
 mod bulk;
+mod columns;
 mod cookies;
 mod database;
 mod delete;

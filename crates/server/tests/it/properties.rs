@@ -221,9 +221,12 @@ async fn a_rule_that_objects_break_is_refused_with_those_objects_and_nothing_cha
     let unique = listed(put(&desk, "city", json!({ "unique": true })).await);
     assert_eq!(unique, json!({ "total": 1, "conflicts": [{ "objectIds": [ann, bob] }] }));
     let required = listed(put(&desk, "city", json!({ "required": true })).await);
-    assert_eq!(required, json!({ "total": 1, "conflicts": [{ "objectId": cid }] }));
+    let conflict = json!({ "objectId": cid, "reason": "it has no value" });
+    assert_eq!(required, json!({ "total": 1, "conflicts": [conflict] }));
     let short = listed(put(&desk, "note", json!({ "dataType": "STRING", "dataSize": 4 })).await);
-    assert_eq!(short, json!({ "total": 1, "conflicts": [{ "objectId": ann }] }));
+    let why = "its value is longer than 4 characters. Shorten it";
+    let conflict = json!({ "objectId": ann, "reason": why });
+    assert_eq!(short, json!({ "total": 1, "conflicts": [conflict] }));
     let typed = listed(put(&desk, "city", json!({ "dataType": "INT" })).await);
     assert_eq!(typed["total"], 2);
     let missing = json!({ "name": "age", "dataType": "INT", "required": true });

@@ -31,6 +31,8 @@ const OWNED: &[(&str, &[&str], &str)] = &[
     ("crate::store::users::lock", &["users::write", "sessions"], USERS),
     ("crate::store::objects::insert", ROWS, USERS),
     ("crate::store::objects::update", ROWS, USERS),
+    ("crate::store::objects::update_many", &["data"], USERS),
+    ("crate::store::objects::delete_many", &["data"], USERS),
     ("crate::store::objects::delete", ROWS, USERS),
     ("crate::store::events::insert", &["events"], "an event is written by `events::record`"),
     ("engine::Db", &["store"], SQL),
