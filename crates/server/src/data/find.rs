@@ -115,7 +115,7 @@ async fn by_id(caller: &Caller, table: &str, id: &str, query: &Map<String, Value
     refuse(query, &["loadRelations"])?;
     let how = How { with_id: id_comes_along(&caller.app), ..How::default() };
     let mut shown = query.clone();
-    ["where", "sortBy"].map(|it| shown.remove(it));
+    shown.retain(|name, _| name != "where" && name != "sortBy");
     let query = select::read(&shown, how)?.of(id);
     let found = rows(&caller.app, caller.asked.at, &table, (&query, 1, 0)).await?;
     one(found).ok_or_else(|| Error::no_such_object(id))

@@ -201,7 +201,7 @@ impl<'a> Compiler<'a> {
     }
 
     fn call(&mut self, function: Function, arguments: &[Operand], at: At) -> Result<What> {
-        if let Some((calc, of)) = of_time(function) {
+        if let Some((calc, of)) = of_time(function).filter(|_| !arguments.is_empty()) {
             let (expr, depth) = self.time(&arguments[0])?;
             if function == Function::Week {
                 return self.week(expr, depth, arguments.get(1));
@@ -457,6 +457,7 @@ fn together(one: Type, other: Type) -> Option<Type> {
 fn of_time(function: Function) -> Option<(Calc, Type)> {
     Some(match function {
         Function::Date => (Calc::Day, Type::Day),
+        Function::UnixTimestamp => (Calc::Seconds, Type::Number),
         Function::Time => (Calc::ClockText, Type::Text),
         Function::Week => (Calc::SundayWeek, Type::Number),
         Function::Year => (Calc::Year, Type::Number),

@@ -9,13 +9,10 @@ use clause::{
 };
 use engine::Calc;
 
-use super::given::{self, not_yet, refused};
+use super::given::{not_yet, refused};
 use super::operands::{Compiler, Side, What};
-use crate::clock::Millis;
 use crate::error::{Error, Result};
-use crate::schema::Table;
 use crate::store::conditions::{Cond, Expr, Sign, Type};
-use crate::store::query::Filter;
 
 /// Reads a condition and takes its values out of it; `None` if there is none. Fails with 1017.
 pub fn read(text: &str, values: &mut Vec<Value>) -> Result<Option<Clause>> {
@@ -30,17 +27,6 @@ pub fn read(text: &str, values: &mut Vec<Value>) -> Result<Option<Clause>> {
 
 fn unreadable(error: &clause::Error) -> Error {
     Error::where_clause(format!("Invalid where clause: {error}")).at_character(error.offset())
-}
-
-/// The rows of a table that meet a condition, for calls that are about many at once. Fails with 1017,
-/// and with 1006 for a column that is not there.
-pub fn filter(table: &Table, text: &str, now: Millis) -> Result<Filter> {
-    let mut values = Vec::new();
-    let clause = read(text, &mut values)?.ok_or_else(|| Error::where_clause("It is empty"))?;
-    let mut compiler = Compiler::new(table, &values);
-    let condition = compiler.condition(&clause.condition)?;
-    let given = given::all(&compiler.recipes, &values, now)?;
-    Ok(Filter { condition, given })
 }
 
 /// Lists of values come in all lengths. The last value is repeated until there are 1, 2, 4, 8 … of

@@ -286,7 +286,7 @@ impl Writer {
                 self.sql("(");
                 self.expr(value);
                 self.sql(" in (");
-                self.list(list, ", ", |it, one| it.expr(one));
+                self.list(list, ", ", Writer::expr);
                 self.sql("))");
             }
             Cond::Between(value, low, high) => {

@@ -15,6 +15,7 @@ mod bad_input;
 mod brake;
 mod bulk;
 mod columns;
+mod conditions;
 mod cookies;
 mod database;
 mod delete;
