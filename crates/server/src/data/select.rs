@@ -237,11 +237,7 @@ impl Query {
                 })?;
                 keys = vec![Key::Output(place)];
             }
-            for key in keys {
-                if order.iter().all(|it| it.0 != key) {
-                    order.push((key, downwards));
-                }
-            }
+            order.extend(keys.into_iter().map(|it| (it, downwards)));
         }
         Ok(order)
     }

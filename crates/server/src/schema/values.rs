@@ -142,8 +142,9 @@ pub fn write_json(kind: Kind, value: ValueRef<'_>, out: &mut Vec<u8>) {
 
 /// The day of a time, as an answer shows it: 2023-11-14.
 pub fn day_text(millis: i64) -> String {
-    let time = jiff::Timestamp::from_millisecond(millis);
-    time.map_or_else(|_| millis.to_string(), |it| it.to_zoned(TimeZone::UTC).date().to_string())
+    let days = jiff::Span::new().try_days(millis.div_euclid(86_400_000));
+    let day = days.and_then(|it| jiff::civil::date(1970, 1, 1).checked_add(it));
+    day.map_or_else(|_| millis.to_string(), |it| it.to_string())
 }
 
 fn write_bool(value: bool, out: &mut Vec<u8>) {

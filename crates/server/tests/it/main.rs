@@ -20,6 +20,7 @@ mod cookies;
 mod database;
 mod delete;
 mod deliveries;
+mod differential;
 mod disk;
 mod domains;
 mod framing;
