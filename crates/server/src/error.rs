@@ -276,6 +276,14 @@ impl Error {
         self
     }
 
+    /// The same refusal, with the place in the text of a query that it is about: the number of
+    /// characters before it.
+    #[must_use]
+    pub fn at_character(mut self, offset: u32) -> Self {
+        self.data.get_or_insert_default().insert("offset".to_owned(), json!(offset));
+        self
+    }
+
     /// Whether a value has another type than its column.
     pub fn is_wrong_type(&self) -> bool {
         self.code == 1007
@@ -376,6 +384,9 @@ impl From<engine::Error> for Error {
     fn from(cause: engine::Error) -> Self {
         match cause {
             engine::Error::Unique { .. } => Self::not_unique(),
+            engine::Error::Range => Self::where_clause(
+                "A calculation leaves the range of numbers. Calculate with smaller ones",
+            ),
             engine::Error::NoSpace => {
                 Self { cause: Some(cause.into()), retry_after: Some(10), ..Self::no_space() }
             }

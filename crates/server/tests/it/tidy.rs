@@ -34,6 +34,8 @@ const OWNED: &[(&str, &[&str], &str)] = &[
     ("crate::store::objects::update_many", &["data"], USERS),
     ("crate::store::objects::delete_many", &["data"], USERS),
     ("crate::store::objects::delete", ROWS, USERS),
+    ("crate::store::query::update", ROWS, USERS),
+    ("crate::store::query::delete", ROWS, USERS),
     ("crate::store::events::insert", &["events"], "an event is written by `events::record`"),
     ("engine::Db", &["store"], SQL),
     ("engine::Tx", &["store"], SQL),
