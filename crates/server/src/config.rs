@@ -49,6 +49,10 @@ pub struct Options {
     /// Proxies whose X-Forwarded-For header is believed, with commas between.
     #[arg(long)]
     pub trusted_proxies: Option<String>,
+    /// Bits of an IPv6 address that tell one source from another, 1 to 128: a household has one
+    /// prefix. By default 64.
+    #[arg(long)]
+    pub ipv6_prefix: Option<u32>,
     /// The most bytes of a body; by default 1048576.
     #[arg(long)]
     pub body_bytes: Option<usize>,
@@ -58,8 +62,8 @@ pub struct Options {
     /// The most connections at once; by default 10000.
     #[arg(long)]
     pub connections: Option<usize>,
-    /// The most connections at once from one address, or from one /64 of IPv6; trusted proxies are
-    /// not counted. By default 1000.
+    /// The most connections at once from one address, or from one prefix of IPv6; trusted proxies
+    /// are not counted. By default 1000.
     #[arg(long)]
     pub connections_per_source: Option<usize>,
     /// Seconds in which a client must have sent the head of a request it has begun; by default 10.
@@ -112,6 +116,10 @@ pub struct Options {
     /// knows, where an application does not say; by default 100.
     #[arg(long)]
     pub wrong_passwords_per_account: Option<u32>,
+    /// Accounts, and as many addresses, whose wrong passwords an application counts at most; beyond
+    /// them those are forgotten that have fewest. By default 1000000.
+    #[arg(long)]
+    pub wrong_password_counts: Option<u32>,
 }
 
 /// Settings without a flag, because others see the command line: names, and what they mean.
@@ -173,6 +181,8 @@ pub struct Config {
     pub password_blocklist: Option<PathBuf>,
     /// The limits on guessing and flooding, where an application does not say.
     pub brakes: crate::settings::Limits,
+    /// How many accounts, and how many places, wrong passwords are counted for, per application.
+    pub counts: u32,
     /// What a password hash costs.
     pub hashing: hashes::PoolOptions,
 }
@@ -258,6 +268,8 @@ pub const NUMBERS: &[&str] = &[
     "wrong-passwords-per-place",
     "wrong-passwords-per-source",
     "wrong-passwords-per-account",
+    "wrong-password-counts",
+    "ipv6-prefix",
 ];
 
 /// The longest that anything here may take, in seconds.
@@ -289,6 +301,7 @@ fn over(top: Options, below: Options) -> Options {
         master_key_file: top.master_key_file.or(below.master_key_file),
         master_key: below.master_key,
         trusted_proxies: top.trusted_proxies.or(below.trusted_proxies),
+        ipv6_prefix: top.ipv6_prefix.or(below.ipv6_prefix),
         body_bytes: top.body_bytes.or(below.body_bytes),
         request_seconds: top.request_seconds.or(below.request_seconds),
         connections: top.connections.or(below.connections),
@@ -314,6 +327,7 @@ fn over(top: Options, below: Options) -> Options {
         wrong_passwords_per_account: top
             .wrong_passwords_per_account
             .or(below.wrong_passwords_per_account),
+        wrong_password_counts: top.wrong_password_counts.or(below.wrong_password_counts),
     }
 }
 
@@ -330,6 +344,7 @@ fn sensible(options: &Options) -> Result<(), String> {
         ("wrong-passwords-per-place", options.wrong_passwords_per_place == Some(0)),
         ("wrong-passwords-per-source", options.wrong_passwords_per_source == Some(0)),
         ("wrong-passwords-per-account", options.wrong_passwords_per_account == Some(0)),
+        ("wrong-password-counts", options.wrong_password_counts == Some(0)),
     ] {
         if none {
             return Err(format!("{name} is 0. Use 1 or more"));
@@ -376,6 +391,10 @@ fn check(options: Options) -> Result<Config, String> {
     let proxies: Vec<String> =
         proxies.split(',').map(|it| it.trim().to_owned()).filter(|it| !it.is_empty()).collect();
     let proxies = TrustedProxies::parse(&proxies).map_err(|it| format!("trusted-proxies: {it}"))?;
+    let prefix = options.ipv6_prefix.unwrap_or(64);
+    let prefix = u8::try_from(prefix).ok().filter(|it| (1..=128).contains(it));
+    let prefix = prefix.ok_or("ipv6-prefix must be a number of bits from 1 to 128")?;
+    let proxies = proxies.with_prefix(prefix);
     let standard = hashes::Params::default();
     let params = hashes::Params {
         memory_kib: options.argon2_memory_kib.unwrap_or(standard.memory_kib),
@@ -417,6 +436,7 @@ fn check(options: Options) -> Result<Config, String> {
             database_time: Duration::from_secs(options.database_seconds.unwrap_or(5)),
             database_connections: options.database_connections.unwrap_or(0),
         },
+        counts: options.wrong_password_counts.unwrap_or(1_000_000),
         brakes: crate::settings::Limits {
             place: options.wrong_passwords_per_place,
             source: options.wrong_passwords_per_source,

@@ -160,6 +160,8 @@ refusals! {
     identity_changing: CONFLICT, 20042, "Another property is just becoming the identity. Wait until that is done";
     /// A change of the own password with a wrong old one, or with none.
     wrong_old_password: BAD_REQUEST, 20060, "The old password is wrong. Send it as oldPassword beside the new one";
+    /// A command about a developer who is not there.
+    no_such_developer: BAD_REQUEST, 20061, "There is no developer with that address";
     /// No object has that id.
     no_such_object(id: &str): BAD_REQUEST, 1000, "Entity with ID {id} not found";
     /// A change without any property.
@@ -274,6 +276,14 @@ impl Error {
         self
     }
 
+    /// The same refusal, with the place in the text of a query that it is about: the number of
+    /// characters before it.
+    #[must_use]
+    pub fn at_character(mut self, offset: u32) -> Self {
+        self.data.get_or_insert_default().insert("offset".to_owned(), json!(offset));
+        self
+    }
+
     /// Whether a value has another type than its column.
     pub fn is_wrong_type(&self) -> bool {
         self.code == 1007
@@ -316,6 +326,13 @@ impl Error {
     pub fn again_in(self, millis: i64) -> Self {
         let seconds = u32::try_from(millis.max(1).saturating_add(999) / 1000).unwrap_or(u32::MAX);
         Self { retry_after: Some(seconds), ..self }
+    }
+
+    /// The same, but no later than then.
+    #[must_use]
+    pub fn again_at_most(self, millis: i64) -> Self {
+        let seconds = u32::try_from(millis / 1000).unwrap_or(u32::MAX);
+        Self { retry_after: self.retry_after.map(|it| it.min(seconds)), ..self }
     }
 
     /// 503: the server has been asked to stop, and stops when it has answered what it was asked.
@@ -367,6 +384,9 @@ impl From<engine::Error> for Error {
     fn from(cause: engine::Error) -> Self {
         match cause {
             engine::Error::Unique { .. } => Self::not_unique(),
+            engine::Error::Range => Self::where_clause(
+                "A calculation leaves the range of numbers. Calculate with smaller ones",
+            ),
             engine::Error::NoSpace => {
                 Self { cause: Some(cause.into()), retry_after: Some(10), ..Self::no_space() }
             }

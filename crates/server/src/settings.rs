@@ -79,7 +79,8 @@ pub struct Login {
     pub login_enabled: bool,
     /// Whether a user may have several sessions at once.
     pub enable_multiple_logins: bool,
-    /// How many sessions at once where several are allowed. 0: any number.
+    /// How many sessions at once where several are allowed. 0: as many as a user may want; beyond
+    /// 1000 the oldest end.
     pub max_concurrent_logins: u32,
     /// The same for users with a role, by the role's name, in place of `maxConcurrentLogins`; of
     /// several the most generous counts. Today there are `AuthenticatedUser` and `GuestUser`.

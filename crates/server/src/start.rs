@@ -145,7 +145,7 @@ pub async fn build(
         openapi: web::openapi::document(&routes).to_string().into(),
         metrics: Metrics::new(&ids),
         background: Background::default(),
-        brakes: Brakes::new(config.brakes, config.hashing.max_wait),
+        brakes: Arc::new(Brakes::new(config.brakes, config.hashing.max_wait, config.counts)),
         agenda: Agenda::new(lease.is_shared()),
         lease,
     });

@@ -95,6 +95,39 @@ pub async fn add(server: &Server, email: &str, name: &str, secret: &str) -> Resu
     server.apps.platform.data.write(move |tx| insert(tx, &keep, &author, &new)).await
 }
 
+/// `usher developer reset`: sets the password of a developer who cannot come in any more, opens the
+/// account where strangers have closed it, forgets the places that it knows, and ends its sessions,
+/// in one transaction. Gives the id.
+///
+/// Fails with 3040 for what is no address, 20061 for an unknown one, and 8023.
+pub async fn reset(server: &Server, email: &str, secret: &str) -> Result<DeveloperId> {
+    let canonical = identity::canonical(email).map_err(|_| Error::not_an_address())?;
+    let canonical = canonical.as_str().to_owned();
+    let (data, wanted) = (&server.apps.platform.data, canonical.clone());
+    let found = data.read(move |db| store::developers::by_email(db, &wanted)).await?;
+    let (developer, _) = found.ok_or_else(Error::no_such_developer)?;
+    let known = (canonical.as_str(), developer.name.as_str());
+    let accepted = accept(server, password::Door::DeveloperCommand, known, secret)?;
+    let hash =
+        password::hash(&server.passwords, hashes::Lane::Interactive, &server.random, accepted)
+            .await?;
+    let (keep, author, id) = (server.clone(), operator(server), developer.id.clone());
+    let write = move |tx: &Tx<'_>| {
+        if store::developers::lock(tx, &id.0)?.is_none() {
+            return Err(Error::no_such_developer());
+        }
+        store::developers::set_hash(tx, &id, hash.as_str())?;
+        brake::recovered(tx, &canonical, &id.0)?;
+        let ended = store::sessions::delete_of_user(tx, &id.0, None)?;
+        sessions::revoked(tx, &keep, &id.0, author.at)?;
+        let what = json!({ "sessions": ended, "addresses": [developer.email_shown] });
+        let event = Event::DeveloperPasswordChanged;
+        events::record(tx, &keep.random, &author, event, &id.0, &what)
+    };
+    data.write(write).await?;
+    Ok(developer.id)
+}
+
 /// The author of what a command on the machine changes.
 pub fn operator(server: &Server) -> Author {
     Author {

@@ -278,14 +278,18 @@ async fn user(
         let edit = update::prepare(change, &rights, (id, Error::no_such_object), &sent.body, lane);
         return Ok(Step::ChangedUser(Box::new(edit.await?)));
     }
-    let door = match by {
+    let (door, status) = match by {
         By::Caller(caller) => {
-            brake::registration(&change.server, caller)?;
-            Door::CreateObject
+            brake::registration(&change.server, caller).await?;
+            // Where an address must be confirmed a client cannot say that it is (security I-6).
+            let confirms = change.app.settings.registration.email_confirmation_required;
+            let pending = confirms && !caller.is_server_code();
+            let status = if pending { Status::Pending } else { Status::Enabled };
+            (Door::CreateObject, status)
         }
-        By::Developer => Door::ConsoleCreate,
+        By::Developer => (Door::ConsoleCreate, Status::Enabled),
     };
-    let how = (door, Status::Enabled, lane);
+    let how = (door, status, lane);
     let mut user = register::prepare(change, how, &sent.body, &[]).await?;
     if let Some(id) = &sent.id {
         is_id(change.users()?, id)?;

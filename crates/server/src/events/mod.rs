@@ -84,6 +84,8 @@ pub enum Event {
     AllSessionsClosed,
     /// Wrong passwords in a row have locked an account.
     AccountLocked,
+    /// A developer has opened an account that wrong passwords had closed.
+    AccountUnlocked,
     /// An object of a table came to be.
     ObjectCreated,
     /// Properties of an object, or of many, were changed.
@@ -130,6 +132,7 @@ impl Event {
             Self::SessionClosed => "session.closed",
             Self::AllSessionsClosed => "session.all-closed",
             Self::AccountLocked => "user.locked",
+            Self::AccountUnlocked => "user.unlocked",
             Self::ObjectCreated => "object.created",
             Self::ObjectUpdated => "object.updated",
             Self::ObjectDeleted => "object.deleted",

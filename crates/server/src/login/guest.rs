@@ -18,7 +18,7 @@ pub async fn login(State(server): State<Server>, caller: Caller) -> Reply {
     if !caller.app.settings.registration.user_registration_enabled {
         return Err(Error::registration_off());
     }
-    sessions::brake::registration(&server, &caller)?;
+    sessions::brake::registration(&server, &caller).await?;
     let id = UserId(server.random.object_id(caller.asked.at).into());
     let table = caller.app.users()?;
     let cells = record::of_guest(&table, &server.random, caller.asked.at)?;

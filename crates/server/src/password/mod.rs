@@ -27,7 +27,7 @@ pub enum Door {
     ConsoleCreate,
     /// A user changed in the Console.
     ConsoleUpdate,
-    /// `usher developer add`.
+    /// `usher developer add` and `usher developer reset`.
     DeveloperCommand,
     /// The form behind the set-up link.
     SetUp,

@@ -86,6 +86,13 @@ pub fn rename(tx: &Tx<'_>, id: &DeveloperId, name: &str) -> Result<()> {
     Ok(())
 }
 
+/// Sets the hash of the password.
+pub fn set_hash(tx: &Tx<'_>, id: &DeveloperId, hash: &str) -> Result<()> {
+    let sql = "update control.developers set password_hash = ?1 where id = ?2";
+    tx.exec(sql, &[&hash, &id.0])?;
+    Ok(())
+}
+
 /// Replaces the hash of a password, unless it is not the old one any more.
 pub fn renew(tx: &Tx<'_>, id: &DeveloperId, old: &str, new: &str) -> Result<bool> {
     let sql = "update control.developers set password_hash = ?1

@@ -36,7 +36,7 @@ pub async fn register(State(server): State<Server>, caller: Caller, body: Body) 
     let pending = caller.app.settings.registration.email_confirmation_required;
     let status = if pending { Status::Pending } else { Status::Enabled };
     let change = Change::new(server, caller.app.clone(), caller.author());
-    brake::registration(&change.server, &caller)?;
+    brake::registration(&change.server, &caller).await?;
     let place = place_of(&caller);
     let mut tries = Tries::new(change);
     loop {

@@ -263,6 +263,7 @@ fn set_password(
     let (id, now) = (user.as_str(), change.author.at);
     credentials::set(tx, user, hash, now)?;
     forget_failures(tx, user)?;
+    brake::new_password(tx, &change.server, (id, &change.author), kept.is_some())?;
     let mut ended = 0;
     if !change.app.settings.passwords.keep_sessions {
         ended = store::sessions::delete_of_user(tx, id, kept)?;
@@ -270,6 +271,15 @@ fn set_password(
     }
     let what = json!({ "sessions": ended, "addresses": addresses });
     events::record(tx, &change.server.random, &change.author, Event::PasswordChanged, id, &what)
+}
+
+/// Opens an account that wrong passwords have closed or locked. Fails with 3057 for an unknown user.
+pub fn unlock(tx: &Tx<'_>, change: &Change, user: &UserId) -> Result<()> {
+    let id = user.as_str();
+    store::users::lock(tx, id)?.ok_or_else(Error::no_such_user_id)?;
+    forget_failures(tx, user)?;
+    let (random, author) = (&change.server.random, &change.author);
+    events::record(tx, random, author, Event::AccountUnlocked, id, &json!({}))
 }
 
 /// Forgets the wrong passwords, and the locks, of whatever the user logs in with.

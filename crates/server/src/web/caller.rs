@@ -30,6 +30,8 @@ pub struct Asked {
     pub at_loopback: bool,
     /// When it came.
     pub at: Millis,
+    /// The session key of the Console that came with it, dead or alive.
+    pub auth_key: Option<Token>,
 }
 
 impl Asked {

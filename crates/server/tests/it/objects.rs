@@ -277,7 +277,7 @@ async fn q_02_to_q_05_pages_and_their_order() {
         (json!({ "sortBy": "nothing" }), 1006),
         (json!({ "sortBy": "counter up" }), 1006),
         (json!({ "sortBy": "a.b" }), 1017),
-        (json!({ "where": "counter = 1" }), 1017),
+        (json!({ "where": "counter = " }), 1017),
         (json!({ "loadRelations": "child" }), 1017),
     ] {
         assert_eq!(find(app, "Thing", query.clone()).await.code(), code, "{query}");
@@ -379,13 +379,12 @@ async fn p_01_to_p_09_an_answer_has_the_properties_that_were_asked_for() {
         (json!({ "props": "nothing" }), 1006, "Column 'nothing' does not exist in table 'Thing'"),
         (json!({ "props": "age as ___class" }), 1006, ""),
         (
-            json!({ "props": "TIME(created)" }),
+            json!({ "props": "Count(age) as n, age" }),
             1017,
-            "TIME(created) is not available yet (position 1)",
+            "The aggregate Count is not available yet (position 1)",
         ),
-        (json!({ "props": "Count(age) as n, age" }), 1017, ""),
         (json!({ "props": "a.b" }), 1017, ""),
-        (json!({ "props": "age name" }), 1017, ""),
+        (json!({ "props": "age name" }), 1006, "expected a comma, found name (position 5)"),
         (json!({ "props": "age", "distinct": true, "sortBy": "name" }), 1006, ""),
     ] {
         let refused = find(app, "Thing", query.clone()).await.refused(code);

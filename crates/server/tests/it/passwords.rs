@@ -173,17 +173,44 @@ async fn at_every_door(server: &TestServer, number: usize, password: &str) -> Ve
                 replies.push((*door, post(code(Method::POST)).await));
                 let email = json!(format!("put{email}"));
                 let body = json!({ "email": email, "password": password, "name": "Fay Wong" });
-                replies.push((*door, code(Method::PUT).body(body).send().await));
+                replies.push((*door, code(Method::PUT).body(body.clone()).send().await));
+                for (number, (method, path, many)) in [
+                    (Method::POST, "/data/bulk/Users", true),
+                    (Method::PUT, "/data/bulkupsert/Users", true),
+                    (Method::PUT, "/data/Users/upsert", false),
+                ]
+                .into_iter()
+                .enumerate()
+                {
+                    let mut one = body.clone();
+                    let email = text(&email);
+                    one["email"] = json!(format!("{number}{email}"));
+                    one["objectId"] = json!(format!("{number}-{email}"));
+                    let body = if many { json!([one]) } else { one };
+                    replies.push((*door, app.server_code(method, path).body(body).send().await));
+                }
             }
             Door::Update => {
                 let user = json!({ "email": email, "password": HORSE, "name": "Fay Wong" });
                 let fay = text(&app.post("/users/register", user).send().await.ok()["objectId"]);
                 let change = json!({ "objectId": fay, "password": password });
-                for path in
-                    [format!("/users/{fay}"), format!("/data/Users/{fay}"), "/data/Users".into()]
-                {
+                for path in [
+                    format!("/users/{fay}"),
+                    format!("/data/Users/{fay}"),
+                    "/data/Users".into(),
+                    "/data/Users/upsert".into(),
+                    "/data/bulkupsert/Users".into(),
+                ] {
                     let token = app.token(&email).await;
-                    let call = app.call(Method::PUT, &path).token(&token).body(change.clone());
+                    let many = path.contains("/bulkupsert/");
+                    let body = if many { json!([change]) } else { change.clone() };
+                    // Adding is not everybody's, so this one is the server's own code.
+                    let call = if path.contains("upsert") {
+                        app.server_code(Method::PUT, &path)
+                    } else {
+                        app.call(Method::PUT, &path).token(&token)
+                    };
+                    let call = call.body(body);
                     replies.push((*door, call.send().await));
                     let back = json!({ "password": HORSE });
                     let code = app.server_code(Method::PUT, &format!("/users/{fay}")).body(back);

@@ -18,8 +18,8 @@ const FLOORS: &[(&str, &[&str])] = &[
     (
         "leaves: pure, or nearly",
         &[
-            "error", "buckets", "clock", "ids", "settings", "config", "schema", "password",
-            "secret", "json", "address", "metrics",
+            "error", "buckets", "lines", "clock", "ids", "settings", "config", "schema",
+            "password", "secret", "json", "address", "metrics",
         ],
     ),
 ];
@@ -34,6 +34,8 @@ const OWNED: &[(&str, &[&str], &str)] = &[
     ("crate::store::objects::update_many", &["data"], USERS),
     ("crate::store::objects::delete_many", &["data"], USERS),
     ("crate::store::objects::delete", ROWS, USERS),
+    ("crate::store::query::update", ROWS, USERS),
+    ("crate::store::query::delete", ROWS, USERS),
     ("crate::store::events::insert", &["events"], "an event is written by `events::record`"),
     ("engine::Db", &["store"], SQL),
     ("engine::Tx", &["store"], SQL),

@@ -282,6 +282,21 @@ async fn pw_09_a_password_or_identity_takes_a_recent_session_of_the_very_user() 
             app.update(&ann, &old, secret.clone()).await.refused(3029);
             let data = app.call(Method::PUT, &format!("/data/Users/{ann}")).token(&old);
             data.body(secret.clone()).send().await.refused(3029);
+            // Nor by the calls for objects of any table, for one or for many.
+            let mut with_id = secret.clone();
+            with_id["objectId"] = json!(ann);
+            let of_many = format!("/data/bulk/Users?where=objectId%3D'{ann}'");
+            for (path, body) in [
+                ("/data/Users", with_id.clone()),
+                ("/data/Users/upsert", with_id.clone()),
+                ("/data/bulkupsert/Users", json!([with_id])),
+                (of_many.as_str(), secret.clone()),
+            ] {
+                let reply = app.call(Method::PUT, path).token(&old).body(body).send().await;
+                // Strangers may not even ask for what adds or what names many.
+                let code = reply.code();
+                assert!([2000, 3029, 3098].contains(&code), "{path}: {reply:?}");
+            }
         }
         // What is not a change needs no proof; neither does any other property.
         let same = json!({ "email": "ann@example.com", "password": "", "name": "Ann" });

@@ -66,14 +66,60 @@ async fn i_06_nobody_says_of_themselves_that_they_are_confirmed() {
                 put("/data/Users").token(&eve),
                 put(&format!("/users/{id}/status")),
                 put(&format!("/users/{id}/status")).token(&eve),
+                put("/data/Users/upsert"),
+                put("/data/bulkupsert/Users").token(&eve),
+                put(&format!("/data/bulk/Users?where=objectId%3D'{id}'")).token(&eve),
                 app.server_code(Method::PUT, &format!("/users/{id}")),
+                app.server_code(Method::PUT, "/data/bulkupsert/Users"),
+                app.server_code(Method::PUT, &format!("/data/bulk/Users?where=objectId%3D'{id}'")),
                 app.server_code(Method::PUT, &format!("/data/Users/{id}")),
             ];
             for (number, call) in doors.into_iter().enumerate() {
-                let _ = call.body(more.clone()).send().await; // let in or not
+                let many = call.url().contains("/bulkupsert/");
+                let body = if many { json!([more]) } else { more.clone() };
+                let _ = call.body(body).send().await; // let in or not
                 is_pending(&server, &format!("{how}, door {number}"), email, &id).await;
             }
         }
+        // Neither do those who come to be as objects of a table, by whatever call.
+        let many = |email: &str| json!([new(email)]);
+        let with_id =
+            |email: &str| with(new(email), &json!({ "objectId": email.replace('@', "-") }));
+        for (how, email, call) in [
+            ("an object", "one@example.com", app.post("/data/Users", new("one@example.com"))),
+            (
+                "an object saved",
+                "two@example.com",
+                app.call(Method::PUT, "/data/Users").body(new("two@example.com")).token(&eve),
+            ),
+            (
+                "an object with its id",
+                "three@example.com",
+                app.call(Method::PUT, "/data/Users/upsert").body(with_id("three@example.com")),
+            ),
+            ("in bulk", "four@example.com", app.post("/data/bulk/Users", many("four@example.com"))),
+            (
+                "in bulk with its id",
+                "five@example.com",
+                app.call(Method::PUT, "/data/bulkupsert/Users")
+                    .body(json!([with_id("five@example.com")])),
+            ),
+        ] {
+            let reply = call.send().await;
+            let strict = app.get("/data/Users").send().await.status != 200;
+            assert_eq!(reply.code(), if strict { 2000 } else { 0 }, "{how}: {reply:?}");
+            if strict {
+                app.login(email, HORSE).await.refused(3003);
+                continue;
+            }
+            let find = format!("/user/sessions/users?identityOrUserId={email}");
+            let found = desk.about(Method::GET, &find).send().await.ok();
+            is_pending(&server, how, email, &text(&found[0]["objectId"])).await;
+        }
+        // The server's own code says it of whom it makes.
+        let own = app.server_code(Method::POST, "/data/Users").body(new("six@example.com"));
+        assert_eq!(own.send().await.ok()["userStatus"], "ENABLED");
+
         // A guest stays one, whatever it says.
         let forged_guest = app.post("/users/register/guest", forged()).send().await.ok();
         assert_eq!(forged_guest["userStatus"], "GUEST");
