@@ -249,7 +249,7 @@ impl Maker<'_> {
                         let over = |a, b| {
                             if b == 0.0 { Ok(Cell::Null) } else { in_range(a / b, a == 0.0) }
                         };
-                        (format!("{a} / {b}"), both(f, g, over))
+                        (format!("({a} / {b})"), both(f, g, over))
                     }
                 }
             }
