@@ -158,6 +158,8 @@ refusals! {
     identity_changed: CONFLICT, 20041, "The property that users log in with changed at this moment. Try again";
     /// Another change of the identity is under way.
     identity_changing: CONFLICT, 20042, "Another property is just becoming the identity. Wait until that is done";
+    /// A change of the own password with a wrong old one, or with none.
+    wrong_old_password: BAD_REQUEST, 20060, "The old password is wrong. Send it as oldPassword beside the new one";
     /// No object has that id.
     no_such_object(id: &str): BAD_REQUEST, 1000, "Entity with ID {id} not found";
     /// A change without any property.

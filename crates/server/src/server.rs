@@ -225,6 +225,9 @@ pub struct Brakes {
     /// How long an attempt waits for those before it.
     pub patience: Duration,
     sources: Mutex<Buckets<SourceKey>>,
+    /// Apart from those, so that many callers push out no guesser. It counts microseconds: a limit
+    /// may be thousands a second.
+    calls: Mutex<Buckets<(Arc<str>, Option<Group>)>>,
     in_flight: Mutex<Flights>,
     bell: Notify,
 }
@@ -254,12 +257,32 @@ impl Brakes {
     /// Nothing has been counted.
     pub fn new(set: Set, patience: Duration) -> Self {
         let sources = Mutex::new(Buckets::new(SOURCES));
-        Self { set, patience, sources, in_flight: Mutex::default(), bell: Notify::new() }
+        let calls = Mutex::new(Buckets::new(SOURCES));
+        Self { set, patience, sources, calls, in_flight: Mutex::default(), bell: Notify::new() }
     }
 
     /// Counts an attempt of a source; [`Brakes::settle`] follows.
     pub fn take(&self, key: &SourceKey, rate: Rate, now: Millis) -> Say {
         lock(&self.sources).take(key, rate, now)
+    }
+
+    /// Counts a call of an application's API, by one source or by all together, of which so many may
+    /// come in a minute. If this is one too many, tells after how many milliseconds it is not.
+    pub fn call(
+        &self,
+        who: &(Arc<str>, Option<Group>),
+        per_minute: u32,
+        now: Millis,
+    ) -> Option<i64> {
+        let rate = Rate { burst: per_minute, period: (60_000_000 / i64::from(per_minute)).max(1) };
+        let mut calls = lock(&self.calls);
+        match calls.take(who, rate, Millis(now.0.saturating_mul(1000))) {
+            Say::Later(wait) => Some((wait + 999) / 1000),
+            Say::Go => {
+                calls.settle(who, rate, false);
+                None
+            }
+        }
     }
 
     /// Ends an attempt of a source, and gives it back if it was right.

@@ -31,16 +31,8 @@ pub async fn prepare(
 ) -> Result<NewDeveloper> {
     let canonical = identity::canonical(email).ok().filter(|it| identity::is_address(it.as_str()));
     let canonical = canonical.ok_or_else(Error::not_an_address)?;
-    if name.trim().is_empty() {
-        return Err(Error::empty("name"));
-    }
-    if name.chars().count() > 100 || name.chars().any(char::is_control) {
-        return Err(Error::bad_parameter("A name has at most 100 characters, all of them visible"));
-    }
-    let (profile, rules) = (Profile::Standard, &Passwords::default());
-    let (identity, list) = (canonical.as_str(), &server.blocklist);
-    let measure = Measure { profile, rules, list, app: "Usher", identity, name };
-    let accepted = password::accept(door, &measure, secret)?;
+    accept_name(name)?;
+    let accepted = accept(server, door, (canonical.as_str(), name), secret)?;
     let hash =
         password::hash(&server.passwords, hashes::Lane::Interactive, &server.random, accepted)
             .await?;
@@ -54,6 +46,30 @@ pub async fn prepare(
         created: now,
     };
     Ok(NewDeveloper { developer, hash: hash.as_str().to_owned() })
+}
+
+/// Checks the name of a developer. Fails with 3045 and 3038.
+pub fn accept_name(name: &str) -> Result<()> {
+    if name.trim().is_empty() {
+        return Err(Error::empty("name"));
+    }
+    if name.chars().count() > 100 || name.chars().any(char::is_control) {
+        return Err(Error::bad_parameter("A name has at most 100 characters, all of them visible"));
+    }
+    Ok(())
+}
+
+/// The password of a developer with that address and name, if it will do. Fails as
+/// [`password::accept`].
+pub fn accept(
+    server: &Server,
+    door: password::Door,
+    (identity, name): (&str, &str),
+    secret: &str,
+) -> Result<hashes::Password> {
+    let (profile, rules, list) = (Profile::Standard, &Passwords::default(), &server.blocklist);
+    let measure = Measure { profile, rules, list, app: "Usher", identity, name };
+    password::accept(door, &measure, secret)
 }
 
 /// Adds a developer. Fails with 20012 when the address is taken.
@@ -119,7 +135,8 @@ pub async fn login(State(server): State<Server>, asked: Asked, body: Body) -> Re
     Ok(answer.with_header(HeaderName::from_static("auth-key"), value))
 }
 
-fn by_email(db: &store::Db<'_>, email: &str) -> Result<Option<(String, Option<String>)>> {
+/// The developer with that canonical address, for [`brake::check`].
+pub fn by_email(db: &store::Db<'_>, email: &str) -> Result<Option<(String, Option<String>)>> {
     let found = store::developers::by_email(db, email)?;
     Ok(found.map(|(developer, hash)| (developer.id.0.to_string(), Some(hash))))
 }
@@ -137,6 +154,7 @@ pub async fn logout(State(server): State<Server>, desk: Desk) -> Reply {
     Ok(Answer::empty())
 }
 
-fn shown(developer: &Developer) -> Value {
+/// A developer as the Console shows one.
+pub fn shown(developer: &Developer) -> Value {
     json!({ "id": developer.id, "name": developer.name, "email": developer.email_shown })
 }

@@ -1,5 +1,6 @@
 //! What only the Console calls: developers, their applications, settings and keys.
 
+mod account;
 pub mod apps;
 pub mod developers;
 mod keys;
@@ -13,7 +14,7 @@ use serde_json::Value;
 
 use crate::jobs::Kind;
 use crate::login::SESSION;
-use crate::settings::{Data, Login, Passwords, Profile, Registration};
+use crate::settings::{Calls, Data, Login, Passwords, Profile, Registration};
 use crate::web::shape::{any, flag, list, named, number, object, of, text, time, word};
 use crate::web::{Access, Route, Token, delete, get, post, put};
 use crate::{data, users};
@@ -67,6 +68,18 @@ fn of_developers() -> Vec<Route> {
             developers::account,
         )
         .gives(object(&account)),
+        put(
+            ("updateAccount", "/console/home/myaccount", "Changes the developer's own account"),
+            DEVELOPER,
+            account::update,
+        )
+        .takes(object(&[
+            ("name?", text(), "The name to be"),
+            ("password?", text(), "The new password, 15 characters or more"),
+            ("oldPassword?", text(), "The password until now; needed with a new one"),
+        ]))
+        .gives(object(&developer))
+        .refuses(&[999, 3038, 3045, 8023, 20060]),
         delete(
             ("consoleLogout", "/console/home/logout", "Ends the developer's session"),
             DEVELOPER,
@@ -271,6 +284,16 @@ fn of_settings() -> Vec<Route> {
         )
         .takes(of::<Passwords>())
         .gives(of::<Passwords>())
+        .refuses(SETTINGS),
+        get(("callSettings", "/limits", "Shows how many calls are taken"), MEMBER, settings::calls)
+            .gives(of::<Calls>()),
+        put(
+            ("setCallSettings", "/limits", "Sets how many calls are taken"),
+            MEMBER,
+            settings::set_calls,
+        )
+        .takes(of::<Calls>())
+        .gives(of::<Calls>())
         .refuses(SETTINGS),
         put(
             ("setOrigins", "/domaincontrolsettings", "Sets the origins of pages that may call"),

@@ -95,6 +95,19 @@ pub async fn set_passwords(State(server): State<Server>, desk: Desk, body: Body)
     Answer::json(&change(&server, &desk, edit).await?.passwords)
 }
 
+pub async fn calls(desk: Desk) -> Reply {
+    Answer::json(&desk.app()?.settings.calls)
+}
+
+pub async fn set_calls(State(server): State<Server>, desk: Desk, body: Body) -> Reply {
+    let sent = body.object()?;
+    let edit = move |it: &mut Settings| {
+        it.calls = merge(&it.calls, &sent)?;
+        Ok(())
+    };
+    Answer::json(&change(&server, &desk, edit).await?.calls)
+}
+
 pub async fn set_origins(State(server): State<Server>, desk: Desk, Body(body): Body) -> Reply {
     let wrong = || Error::bad_parameter("Send a JSON array of origins");
     let list = body.as_ref().and_then(Value::as_array).ok_or_else(wrong)?;

@@ -70,7 +70,7 @@ pub enum Event {
     GuestConverted,
     /// Properties of a user were changed.
     UserUpdated,
-    /// A user has a new password. Mail tells the owner.
+    /// A user has a new password. Mail tells the owner, at the `addresses` in the event.
     PasswordChanged,
     /// A user was deleted.
     UserDeleted,
@@ -108,6 +108,10 @@ pub enum Event {
     DomainChanged,
     /// A developer came to be.
     DeveloperCreated,
+    /// A developer has another name.
+    DeveloperUpdated,
+    /// A developer has a new password. Mail tells the owner, at the `addresses` in the event.
+    DeveloperPasswordChanged,
 }
 
 impl Event {
@@ -138,6 +142,8 @@ impl Event {
             Self::KeyChanged => "app.key",
             Self::DomainChanged => "app.domain",
             Self::DeveloperCreated => "developer.created",
+            Self::DeveloperUpdated => "developer.updated",
+            Self::DeveloperPasswordChanged => "developer.password",
         }
     }
 }

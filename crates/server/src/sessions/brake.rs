@@ -23,7 +23,7 @@ use crate::secret::Token;
 use crate::server::{AccountKey, Server, SourceKey, What};
 use crate::settings::{Limit, Profile, Settings};
 use crate::store::{Db, Tx, attempts, failures, sessions};
-use crate::web::{Asked, Caller};
+use crate::web::{Asked, Caller, Desk};
 
 /// How often that is written down.
 const NOTE_AGAIN: Seconds = Seconds(24 * 3600);
@@ -84,6 +84,12 @@ impl Door {
             token: None,
             author: asked.author(Actor::Nobody, ""),
         }
+    }
+
+    /// A developer who is logged in to the Console and proves it again.
+    pub fn desk(server: &Server, desk: &Desk) -> Self {
+        let door = Self::console(server, &desk.asked);
+        Self { token: Some(desk.token.clone()), author: desk.author(), ..door }
     }
 
     fn app(&self) -> Arc<str> {

@@ -10,6 +10,7 @@
 )]
 
 mod access;
+mod account;
 mod applications;
 mod bad_input;
 mod brake;
@@ -56,6 +57,7 @@ mod start_stop;
 mod sweep;
 mod tidy;
 mod update;
+mod verified;
 mod verify;
 mod whole;
 mod wire;
