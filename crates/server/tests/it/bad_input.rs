@@ -201,7 +201,10 @@ async fn a_value_of_the_wrong_type_is_refused_and_never_interpreted() {
         ("sort by the password", find(app, json!({ "sortBy": ["password"] })), 1006),
         ("the password as a property", find(app, json!({ "props": ["password"] })), 1006),
         ("sort in no order", find(app, json!({ "sortBy": ["email up"] })), 1006),
-        ("a condition cut short", find(app, json!({ "where": "email =" })), 1017),
+        ("half a condition", find(app, json!({ "where": "email = " })), 1017),
+        ("a condition of another type", find(app, json!({ "where": "created = 'soon'" })), 1017),
+        ("a condition that is no text", find(app, json!({ "where": { "email": "a" } })), 1017),
+        ("a condition on the password", find(app, json!({ "where": "password = 'a'" })), 1006),
     ] {
         let reply = call.send().await;
         assert_eq!(reply.code(), code, "{what}: {reply:?}");

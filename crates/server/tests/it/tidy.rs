@@ -497,6 +497,7 @@ fn no_file_names_a_folder_of_somebodys_machine() {
                 "/home/myaccount",
                 "/data/Users/",
                 "/tables/Users/",
+                "/bulk/Users/",
             ];
             let line = addresses.iter().fold(line.to_owned(), |line, it| line.replace(it, ""));
             if let Some(home) = homes.iter().find(|it| line.contains(*it)) {
