@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this program talks to a terminal")]
 #![allow(clippy::disallowed_methods, reason = "clock and environment are the server's rule")]
 
+mod bench;
 mod ci;
 mod figures;
 mod fuzz;
@@ -53,6 +54,12 @@ const TASKS: &[Task] = &[
         usage: "fuzz [--seconds N] [--seed S] [clause|props|sort]",
         help: "feed random and bent texts to the parsers; 30 seconds if not said",
         run: fuzz::command,
+    },
+    Task {
+        name: "bench",
+        usage: "bench [--engine sqlite|postgres] [--seconds N] [--rounds N] [check|login|read|page]",
+        help: "measure the program against floors, on a machine that does nothing else",
+        run: bench::command,
     },
     Task {
         name: "gen",

@@ -299,6 +299,26 @@ impl Database {
         self.run(Lane::Write, f).await
     }
 
+    /// Runs `f` so that each of its statements stands alone: what PostgreSQL takes outside of a
+    /// transaction only, such as the building of an index beside traffic. Nothing is undone if it
+    /// fails half-way, so it must be repeatable. On SQLite it is a transaction like others.
+    ///
+    /// Fails as [`read`](Self::read) does.
+    pub async fn alone<T, E>(
+        &self,
+        f: impl Fn(&Tx<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let lane = match self.dialect() {
+            Dialect::Sqlite => Lane::Write,
+            Dialect::Postgres => Lane::Alone,
+        };
+        self.run(lane, f).await
+    }
+
     async fn run<T, E>(
         &self,
         lane: Lane,

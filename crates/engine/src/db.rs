@@ -281,6 +281,16 @@ impl Tx<'_> {
         }
     }
 
+    /// Waits until no other transaction holds the lock `key` [exclusively](Self::exclusive), and
+    /// holds it until the end of this one beside any number of others. Who waits to have it alone is
+    /// not overtaken. On SQLite there is but one writer.
+    pub fn shared(&self, key: i64) -> Result<()> {
+        match self.db.dialect() {
+            Dialect::Sqlite => Ok(()),
+            Dialect::Postgres => self.plain(&format!("select pg_advisory_xact_lock_shared({key})")),
+        }
+    }
+
     fn plain(&self, sql: &str) -> Result<()> {
         self.db.statement(sql, |link| match link {
             Link::Sqlite(connection) => connection.batch(sql),

@@ -211,6 +211,18 @@ impl Dialect {
         self.pick(String::new(), format!("lock table {table} in share row exclusive mode;"))
     }
 
+    /// After `create index` and `drop index`: beside those who write. Such a statement stands
+    /// [alone](crate::Database::alone). SQLite has one writer anyway.
+    pub fn concurrently(&self) -> &'static str {
+        self.pick("", " concurrently")
+    }
+
+    /// The columns of an index by which rows are found and sorted, made of the quoted name of one: no
+    /// value comes first, as it does in every sorted answer, and then the order of insertion.
+    pub fn index_columns(&self, quoted: &str) -> String {
+        self.pick(quoted.to_owned(), format!("{quoted} nulls first, \".seq\""))
+    }
+
     /// A statement that makes others who migrate wait until this transaction ends. SQLite has one
     /// writer anyway.
     pub fn migration_lock(&self) -> &'static str {

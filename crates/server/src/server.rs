@@ -228,6 +228,9 @@ pub struct Brakes {
     /// How many identities, and places, each application counts in its database.
     pub most_counts: u32,
     sources: Mutex<Buckets<SourceKey>>,
+    /// Apart from those, so that many callers push out no guesser. It counts microseconds: a limit
+    /// may be thousands a second.
+    calls: Mutex<Buckets<(Arc<str>, Option<Group>)>>,
     in_flight: Mutex<Flights>,
     lines: Mutex<Lines<LineKey>>,
     bell: Notify,
@@ -266,9 +269,10 @@ impl Brakes {
     /// Nothing has been counted.
     pub fn new(set: Set, patience: Duration, most_counts: u32) -> Self {
         let sources = Mutex::new(Buckets::new(SOURCES));
+        let calls = Mutex::new(Buckets::new(SOURCES));
         let (in_flight, lines) = (Mutex::default(), Mutex::new(Lines::new(LINES)));
         let (bell, hasher) = (Notify::new(), RandomState::new());
-        Self { set, patience, most_counts, sources, in_flight, lines, bell, hasher }
+        Self { set, patience, most_counts, sources, calls, in_flight, lines, bell, hasher }
     }
 
     /// Puts an attempt in line; `None` if there is no room.
@@ -286,6 +290,25 @@ impl Brakes {
     /// Counts an attempt of a source; [`Brakes::settle`] follows.
     pub fn take(&self, key: &SourceKey, rate: Rate, now: Millis) -> Say {
         lock(&self.sources).take(key, rate, now)
+    }
+
+    /// Counts a call of an application's API, by one source or by all together, of which so many may
+    /// come in a minute. If this is one too many, tells after how many milliseconds it is not.
+    pub fn call(
+        &self,
+        who: &(Arc<str>, Option<Group>),
+        per_minute: u32,
+        now: Millis,
+    ) -> Option<i64> {
+        let rate = Rate { burst: per_minute, period: (60_000_000 / i64::from(per_minute)).max(1) };
+        let mut calls = lock(&self.calls);
+        match calls.take(who, rate, Millis(now.0.saturating_mul(1000))) {
+            Say::Later(wait) => Some((wait + 999) / 1000),
+            Say::Go => {
+                calls.settle(who, rate, false);
+                None
+            }
+        }
     }
 
     /// Ends an attempt of a source, and gives it back if it was right.

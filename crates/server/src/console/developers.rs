@@ -33,7 +33,9 @@ pub async fn prepare(
     let canonical = canonical.ok_or_else(Error::not_an_address)?;
     accept_name(name)?;
     let accepted = accept(server, door, (canonical.as_str(), name), secret)?;
-    let hash = password::hash(&server.passwords, &server.random, accepted).await?;
+    let hash =
+        password::hash(&server.passwords, hashes::Lane::Interactive, &server.random, accepted)
+            .await?;
     let now = server.clock.now();
     let developer = Developer {
         id: DeveloperId(server.random.object_id(now).into()),
@@ -106,7 +108,9 @@ pub async fn reset(server: &Server, email: &str, secret: &str) -> Result<Develop
     let (developer, _) = found.ok_or_else(Error::no_such_developer)?;
     let known = (canonical.as_str(), developer.name.as_str());
     let accepted = accept(server, password::Door::DeveloperCommand, known, secret)?;
-    let hash = password::hash(&server.passwords, &server.random, accepted).await?;
+    let hash =
+        password::hash(&server.passwords, hashes::Lane::Interactive, &server.random, accepted)
+            .await?;
     let (keep, author, id) = (server.clone(), operator(server), developer.id.clone());
     let write = move |tx: &Tx<'_>| {
         if store::developers::lock(tx, &id.0)?.is_none() {

@@ -140,7 +140,7 @@ pub async fn log_out(State(server): State<Server>, desk: Desk, Body(body): Body)
 /// `PUT …/user/unlock/{id}`: forgets the wrong passwords for a user's identity, and the lock.
 pub async fn unlock(State(server): State<Server>, desk: Desk, names: Names) -> Reply {
     let (app, author, id) = (desk.app()?.clone(), desk.author(), UserId(names.get("id").into()));
-    let change = Change { server, app: app.clone(), author };
+    let change = Change::new(server, app.clone(), author);
     app.realm.data.write(move |tx| write::unlock(tx, &change, &id)).await?;
     Ok(Answer::empty())
 }

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::jobs::{Mark, Work};
 use crate::schema::wish::{self, Wish};
 use crate::schema::{Column, PASSWORD, Table, validators};
-use crate::store::columns::{self, From, Rows, Scanned};
+use crate::store::columns::{self, From, Scanned};
 use crate::store::schema_work::{self, SchemaWork, State};
 use crate::store::{self, Db, Tx};
 use crate::users::identity::Conflicts;
@@ -49,9 +49,8 @@ pub async fn refuse(app: &Arc<App>, table: &str, column: &str, wish: &Wish) -> R
     let Some(old) = table.column(column).filter(|it| it.name != PASSWORD) else { return Ok(()) };
     let new = wish::changed(&table, old, wish.clone())?;
     let data = &app.realm.data;
-    let (counted, like) = (Arc::clone(&table), new.clone());
-    let total = data.read(move |db| columns::count(db, &counted, &like, Rows::All)).await?;
-    if total <= AT_ONCE {
+    let counted = Arc::clone(&table);
+    if !data.read(move |db| columns::has_more(db, &counted, AT_ONCE)).await? {
         return Ok(());
     }
     let (mut found, mut after) = (Conflicts::default(), i64::MIN);
@@ -81,11 +80,21 @@ pub fn later(
     (table, column): (&Table, &Column),
     total: i64,
 ) -> Result<String> {
+    enqueue(tx, change, (table, Some(column)), ("check", JOB, total))
+}
+
+/// Writes work down, with a job that does it; gives its id.
+pub fn enqueue(
+    tx: &Tx<'_>,
+    change: &Change,
+    (table, column): (&Table, Option<&Column>),
+    (kind, job, total): (&str, &str, i64),
+) -> Result<String> {
     let work = SchemaWork {
         id: change.server.random.opaque(),
-        kind: "check".to_owned(),
+        kind: kind.to_owned(),
         table: table.id.clone(),
-        column: column.id.clone(),
+        column: column.map(|it| it.id.clone()).unwrap_or_default(),
         state: State::Running,
         total,
         done: 0,
@@ -95,7 +104,7 @@ pub fn later(
     };
     schema_work::insert(tx, &work)?;
     let run_at = change.author.at;
-    let job = store::jobs::New { kind: JOB, payload: &work.id, dedupe: None, run_at };
+    let job = store::jobs::New { kind: job, payload: &work.id, dedupe: None, run_at };
     crate::jobs::enqueue(tx, &change.server, &job)?;
     Ok(work.id)
 }

@@ -8,14 +8,17 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::change::fit;
 use super::{check, grow};
 use crate::clock::Seconds;
 use crate::error::{Error, Result};
 use crate::events::{self, Event};
 use crate::jobs::{self, Work};
 use crate::schema::wish::{self, Wish};
-use crate::schema::{Column, Kind, PASSWORD, Schema, Table, USERS, common_columns, values};
-use crate::store::columns::{self, Index, Rows};
+use crate::schema::{
+    Column, Kind, NewColumn, PASSWORD, Rules, Schema, Table, USERS, common_columns,
+};
+use crate::store::columns::{self, Index};
 use crate::store::{self, Tx};
 use crate::users::identity;
 use crate::users::write::Change;
@@ -27,7 +30,7 @@ const MOST_TABLES: usize = 1000;
 /// Above that many rows what looks at all of them is a job.
 pub const AT_ONCE: i64 = 1000;
 /// Rows that are listed.
-const LISTED: u64 = 50;
+pub const LISTED: u64 = 50;
 /// The job that drops for good what was taken out of the catalog.
 pub const DROP: &str = "schema.drop";
 /// How long it waits: longer than any request, and than other nodes take to hear of it.
@@ -82,18 +85,16 @@ fn find_column<'a>(table: &'a Table, name: &str) -> Result<&'a Column> {
 }
 
 fn table_name(schema: &Schema, name: &str) -> Result<()> {
-    wish::is_name(name)?;
-    if name == "GeoPoint" {
-        return Err(Error::bad_parameter("GeoPoint is reserved. Use another name"));
-    }
+    wish::table_name(name)?;
     if schema.table(name).is_some() {
-        return Err(Error::bad_parameter(format!("There is a table {name} already")));
+        return Err(Error::table_exists(name));
     }
     Ok(())
 }
 
-/// Makes a table. Fails with 3038 and 3039 for its name.
-pub async fn create_table(change: &Change, name: &str) -> Result<Arc<Table>> {
+/// Makes a table with these columns beside those that every table has. Fails with 1135, 1154, 1161,
+/// 3038 and 3039 for names, and with 3038 for what no column can be.
+pub async fn create_table(change: &Change, name: &str, wishes: Vec<Wish>) -> Result<Arc<Table>> {
     let wanted = name.to_owned();
     let make = move |tx: &Tx<'_>, change: &Change, schema: &Schema| {
         table_name(schema, &wanted)?;
@@ -102,6 +103,16 @@ pub async fn create_table(change: &Change, name: &str) -> Result<Arc<Table>> {
         }
         let (random, now) = (&change.server.random, change.author.at);
         store::schema::create_table(tx, random, &wanted, &common_columns(), now)?;
+        for wish in &wishes {
+            let schema = store::schema::load(tx)?;
+            let table = find(&schema, &wanted)?;
+            let new = wish::new_column(table, wish.clone())?;
+            store::schema::add_columns(tx, random, table, std::slice::from_ref(&new), now)?;
+            let schema = store::schema::load(tx)?;
+            let table = find(&schema, &wanted)?;
+            let made = find_column(table, &new.name)?;
+            columns::set_index(tx, table, made, index(made))?;
+        }
         Ok(((), json!({ "after": { "table": wanted } })))
     };
     let ((), schema) = alter(change, name, make).await?;
@@ -145,7 +156,8 @@ fn not_users(table: &Table, what: &str) -> Result<()> {
     Ok(())
 }
 
-fn drop_later(tx: &Tx<'_>, change: &Change, dropped: &str) -> Result<()> {
+/// Has what was taken out of the catalog dropped for good, once nobody uses it any more.
+pub fn drop_later(tx: &Tx<'_>, change: &Change, dropped: &str) -> Result<()> {
     let run_at = change.server.clock.now() + DROP_AFTER;
     let job = store::jobs::New { kind: DROP, payload: dropped, dedupe: None, run_at };
     jobs::enqueue(tx, &change.server, &job)
@@ -158,58 +170,36 @@ pub async fn finish_drop(work: Work) -> Result<()> {
     data.write(move |tx| columns::drop_now(tx, &id)).await
 }
 
-/// Adds a column. Objects that are there get its default if it is required.
-pub async fn add(change: &Change, table: &str, wish: Wish) -> Result<Column> {
+/// Adds a column. Objects that are there get its default if it is required: at once, or by a job if
+/// there are many; the column gets its rules then.
+pub async fn add(change: &Change, table: &str, wish: Wish) -> Result<Changed> {
     let (name, wanted) = (table.to_owned(), wish.name.clone().unwrap_or_default());
     let column = wanted.clone();
     let add = move |tx: &Tx<'_>, change: &Change, schema: &Schema| {
         let table = find_to_alter(tx, schema, &name)?;
         let new = wish::new_column(table, wish.clone())?;
         if table.columns.len() >= MOST_COLUMNS {
-            return Err(Error::bad_parameter(format!("{MOST_COLUMNS} columns are the most")));
+            return Err(Error::too_many_columns(MOST_COLUMNS));
         }
         let (random, now) = (&change.server.random, change.author.at);
-        store::schema::add_columns(tx, random, table, std::slice::from_ref(&new), now)?;
+        let bare = NewColumn { rules: Rules::default(), ..new.clone() };
+        store::schema::add_columns(tx, random, table, std::slice::from_ref(&bare), now)?;
         let schema = store::schema::load(tx)?;
         let table = find(&schema, &name)?;
         let made = find_column(table, &wanted)?;
-        if new.rules.required {
-            fill(tx, table, made)?;
-        }
-        columns::set_index(tx, table, made, index(made))?;
-        Ok(((), json!({ "table": name, "after": shown(made) })))
+        let next = Column { rules: new.rules, ..made.clone() };
+        let (made, work) = fit(tx, change, table, made, &next)?;
+        columns::update(tx, &made)?;
+        Ok((work, json!({ "table": name, "after": shown(&next) })))
     };
-    let ((), schema) = alter(change, table, add).await?;
-    find_column(find(&schema, table)?, &column).cloned()
-}
-
-/// Gives objects without a value the default, or refuses because there is none.
-fn fill(tx: &Tx<'_>, table: &Table, column: &Column) -> Result<()> {
-    if let Some(default) = &column.default {
-        return columns::fill(tx, table, column, &values::to_stored(column, default)?);
-    }
-    let what = format!("objects have no value for {}. Give a default or fill them", column.name);
-    refuse_if_any(tx, (table, column), Rows::Empty, &what)
-}
-
-fn refuse_if_any(
-    tx: &Tx<'_>,
-    (table, column): (&Table, &Column),
-    rows: Rows,
-    what: &str,
-) -> Result<()> {
-    let total = columns::count(tx, table, column, rows)?;
-    if total == 0 {
-        return Ok(());
-    }
-    let first = columns::first(tx, table, column, rows, LISTED)?;
-    let first: Vec<Value> = first.iter().map(|it| json!({ "objectId": it })).collect();
-    Err(Error::rows_in_the_way(format!("{total} {what}")).with_list(total, &first))
+    let (work, schema) = alter(change, table, add).await?;
+    let column = find_column(find(&schema, table)?, &column)?.clone();
+    Ok(Changed { column, failing: None, work })
 }
 
 /// The index that goes with the rules of a column. Identities are unique by a constraint of their
 /// own, on the canonical form.
-fn index(column: &Column) -> Index {
+pub fn index(column: &Column) -> Index {
     match (column.rules.unique && !column.identity, column.rules.indexed && !column.identity) {
         (true, _) => Index::Unique,
         (false, true) => Index::Plain,
@@ -226,39 +216,51 @@ pub async fn change(change: &Change, table: &str, column: &str, wish: Wish) -> R
     let edit = move |tx: &Tx<'_>, change: &Change, schema: &Schema| {
         let table = find_to_alter(tx, schema, &name)?;
         let old = find_column(table, &wanted)?;
+        not_busy(old)?;
         let mut new = wish::changed(table, old, wish.clone())?;
         if wish.identity == Some(false) && old.identity {
             let message = "Users must log in with something. Make another property the identity";
             return Err(Error::bad_parameter(message));
         }
         let hidden = table.is_users() && old.name == PASSWORD;
+        let (mut failing, mut work) = (None, None);
         if !hidden {
-            fit(tx, change, table, old, &mut new)?;
+            (new, work) = fit(tx, change, table, old, &new)?;
+        }
+        if work.is_some() {
+            if wish.identity == Some(true) && !old.identity {
+                return Err(Error::bad_parameter(
+                    "The column must change first. Make it the identity when that is done",
+                ));
+            }
+            let what = json!({ "table": name, "before": shown(old), "work": work });
+            return Ok(((new.id, failing, work), what));
         }
         columns::update(tx, &new)?;
         let rechecked = (&old.custom_regex, &old.validator) != (&new.custom_regex, &new.validator)
             && (new.custom_regex.is_some() || new.validator.is_some());
-        let (mut failing, mut work) = (None, None);
-        let total = columns::count(tx, table, &new, Rows::All).map_or(0, |it| it);
+        let many = columns::has_more(tx, table, AT_ONCE)?;
+        // Of many rows only how far the work has got is told, and for that they are counted.
+        let total = |tx: &Tx<'_>| columns::count(tx, table);
         if rechecked && !hidden {
-            if total <= AT_ONCE {
+            if many {
+                work = Some(check::later(tx, change, (table, &new), total(tx)?)?);
+            } else {
                 let found = check::all(tx, table, &new)?;
                 if wish.refuse_failing && found.total > 0 {
                     return Err(check::refusal(&new, &found));
                 }
                 failing = Some(found);
-            } else {
-                work = Some(check::later(tx, change, (table, &new), total)?);
             }
         }
         if wish.identity == Some(true) && !old.identity {
             identity::may_be(table, &new)?;
-            if total <= AT_ONCE {
+            if many {
+                work = Some(identity::change_later(tx, change, (table, &new), total(tx)?)?);
+            } else {
                 let fresh = store::schema::load(tx)?;
                 let table = find(&fresh, &name)?;
                 identity::change_now(tx, change, table, &new)?;
-            } else {
-                work = Some(identity::change_later(tx, change, (table, &new), total)?);
             }
         }
         let what = json!({ "table": name, "before": shown(old), "after": shown(&new) });
@@ -271,37 +273,9 @@ pub async fn change(change: &Change, table: &str, column: &str, wish: Wish) -> R
     Ok(Changed { column, failing, work })
 }
 
-/// Makes the database fit what a column becomes.
-fn fit(tx: &Tx<'_>, change: &Change, table: &Table, old: &Column, new: &mut Column) -> Result<()> {
-    if old.kind.stored() != new.kind.stored() {
-        let (from, to) = (old.kind.as_str(), new.kind.as_str());
-        let what = format!("objects have a value, and a {from} cannot become a {to} then");
-        refuse_if_any(tx, (table, old), Rows::Filled, &what)?;
-        let (random, now) = (&change.server.random, change.author.at);
-        let (physical, dropped) = columns::replace(tx, random, (table, old), new.kind, now)?;
-        drop_later(tx, change, &dropped)?;
-        new.physical = physical;
-    }
-    let shorter = new.size.filter(|it| old.size.is_none_or(|old| *it < old));
-    if let Some(most) = shorter.filter(|_| old.kind.stored() == new.kind.stored()) {
-        let what = format!("objects have a text of more than {most} characters");
-        refuse_if_any(tx, (table, new), Rows::Longer(most), &what)?;
-    }
-    if new.rules.required && !old.rules.required {
-        fill(tx, table, new)?;
-    }
-    if new.rules.unique && !old.rules.unique {
-        let (total, listed) = columns::duplicates(tx, table, new, LISTED)?;
-        if total > 0 {
-            let first: Vec<Value> = listed.iter().map(|it| json!({ "objectIds": it })).collect();
-            let what = format!("{total} values of {} are those of several objects", new.name);
-            return Err(Error::rows_in_the_way(what).with_list(total, &first));
-        }
-    }
-    if !new.identity {
-        columns::set_index(tx, table, new, index(new))?;
-    }
-    Ok(())
+/// Refuses while a job is changing the column (1138).
+fn not_busy(column: &Column) -> Result<()> {
+    if column.becoming.is_some() { Err(Error::schema_busy()) } else { Ok(()) }
 }
 
 /// Drops a column with its values.
@@ -311,6 +285,7 @@ pub async fn drop_column(change: &Change, table: &str, column: &str) -> Result<(
         let table = find_to_alter(tx, schema, &name)?;
         let old = find_column(table, &wanted)?;
         wish::may_drop(table, old)?;
+        not_busy(old)?;
         let (random, now) = (&change.server.random, change.author.at);
         let dropped = columns::delete(tx, random, table, old, now)?;
         drop_later(tx, change, &dropped)?;
@@ -318,6 +293,21 @@ pub async fn drop_column(change: &Change, table: &str, column: &str) -> Result<(
     };
     alter(change, table, remove).await?;
     Ok(())
+}
+
+/// A table as the Console shows it (data-api 1.5).
+pub fn shown_table(table: &Table) -> Value {
+    json!({
+        "tableId": table.id,
+        "name": table.name,
+        "system": table.is_users(),
+        "view": false,
+        "dataConnector": false,
+        "columns": table.columns.iter().map(shown).collect::<Vec<_>>(),
+        "relations": [],
+        "parentRelations": [],
+        "geoRelations": [],
+    })
 }
 
 /// A column as the Console and events show it (data-api 1.5).

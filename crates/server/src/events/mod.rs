@@ -88,6 +88,10 @@ pub enum Event {
     AccountUnlocked,
     /// An object of a table came to be.
     ObjectCreated,
+    /// Properties of an object, or of many, were changed.
+    ObjectUpdated,
+    /// An object, or many, were deleted.
+    ObjectDeleted,
     /// A table or columns came to be.
     SchemaChanged,
     /// Settings were changed.
@@ -130,6 +134,8 @@ impl Event {
             Self::AccountLocked => "user.locked",
             Self::AccountUnlocked => "user.unlocked",
             Self::ObjectCreated => "object.created",
+            Self::ObjectUpdated => "object.updated",
+            Self::ObjectDeleted => "object.deleted",
             Self::SchemaChanged => "schema.changed",
             Self::SettingsChanged => "app.settings",
             Self::AppCreated => "app.created",

@@ -3,6 +3,7 @@
 //! **Invariant:** a name from a request is a key into [`Schema`]; the physical names that reach SQL
 //! come out of it and from nowhere else.
 
+pub mod becoming;
 pub mod identity;
 pub mod names;
 pub mod patterns;
@@ -70,10 +71,15 @@ impl Table {
         self.columns.iter().find(|it| it.name == name)
     }
 
-    /// The columns that an answer shows: all but the password of users.
-    pub fn shown(&self) -> impl Iterator<Item = &Column> {
-        let hidden = if *self.name == *USERS { PASSWORD } else { "" };
-        self.columns.iter().filter(move |it| it.name != hidden)
+    /// Whether an answer may show the column: all but the password of users.
+    pub fn shows(&self, column: &Column) -> bool {
+        !(self.is_users() && column.name == PASSWORD)
+    }
+
+    /// The place of a column that clients may name in a query: one that answers show. Any other is
+    /// not there for them.
+    pub fn shown(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|it| it.name == name && self.shows(it))
     }
 
     /// The column that users log in with; `None` in any table but `Users`.
@@ -114,6 +120,8 @@ pub struct Column {
     pub checks: Checks,
     /// Whose it is.
     pub maker: Maker,
+    /// What it will be, while a job changes it.
+    pub becoming: Option<Box<Column>>,
 }
 
 impl Column {
@@ -132,7 +140,24 @@ impl Column {
             validator: None,
             checks: Checks::default(),
             maker,
+            becoming: None,
         }
+    }
+
+    /// Whether an object must have a value, now or as soon as it is what it will be.
+    pub fn is_required(&self) -> bool {
+        self.rules.required || self.becoming.as_ref().is_some_and(|it| it.rules.required)
+    }
+
+    /// The value of an object that comes without one.
+    pub fn value_without(&self) -> Option<&Value> {
+        let next = self.becoming.as_ref().filter(|it| it.physical == self.physical);
+        self.default.as_ref().or_else(|| next.and_then(|it| it.default.as_ref()))
+    }
+
+    /// Whether an object that comes without a value gets one, here or in the new place.
+    pub fn fills(&self) -> bool {
+        self.default.is_some() || self.becoming.as_ref().is_some_and(|it| it.default.is_some())
     }
 }
 
@@ -243,6 +268,11 @@ impl Kind {
             Value::Object(map) if map.contains_key("___class") => None,
             Value::Array(_) | Value::Object(_) => Some(Self::Json),
         }
+    }
+
+    /// Whether it is one of the kinds of text.
+    pub fn is_text(self) -> bool {
+        matches!(self, Self::StringId | Self::String | Self::Text | Self::FileRef)
     }
 
     /// The size of a new column of this kind.

@@ -8,7 +8,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
-use super::{Column, Kind, validators};
+use super::{Column, Kind, becoming, validators};
 use crate::error::{Error, Result};
 
 /// The largest whole number that JSON keeps exact: 2⁵³−1.
@@ -17,12 +17,16 @@ const MOST: i64 = (1 << 53) - 1;
 const TIMES: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_799_999;
 
 /// What `column` stores for `value`. Fails with 1007 and the name of the property when the value is
-/// of another type, and with 8023 when it is too long or its column's validator refuses it.
+/// of another type, with 1110 when it is no date, and with 8023 when it is too long or its column's validator refuses it.
 ///
 /// This is the one way from JSON to a stored value: whatever writes comes through here.
 pub fn to_stored(column: &Column, value: &Value) -> Result<Stored> {
     let stored = converted(column, value)?;
-    match validators::check(column, &stored) {
+    becoming::check(column, &stored)?;
+    let next = column.becoming.as_ref().filter(|it| it.kind == column.kind);
+    let refused = validators::check(column, &stored)
+        .or_else(|| next.and_then(|it| validators::check(it, &stored)));
+    match refused {
         None => Ok(stored),
         Some(why) => Err(Error::refused_value(format!("The value of {} {why}", column.name))),
     }
@@ -37,7 +41,7 @@ pub fn check_text(column: &Column, text: &str) -> Result<()> {
     }
 }
 
-fn converted(column: &Column, value: &Value) -> Result<Stored> {
+pub(super) fn converted(column: &Column, value: &Value) -> Result<Stored> {
     let wrong = || Error::wrong_type(&column.name);
     let stored = match (column.kind, value) {
         (_, Value::Null) => return Ok(Stored::Null),
@@ -66,7 +70,9 @@ fn converted(column: &Column, value: &Value) -> Result<Stored> {
             Stored::Real(Some(number).filter(|it| it.is_finite()).ok_or_else(wrong)?)
         }
         (Kind::Boolean, Value::Bool(bool)) => Stored::Bool(*bool),
-        (Kind::DateTime, value) => Stored::Int(instant(value).ok_or_else(wrong)?),
+        (Kind::DateTime, value) => {
+            Stored::Int(instant(value).ok_or_else(|| Error::bad_date(&column.name))?)
+        }
         _ => return Err(wrong()),
     };
     Ok(stored)

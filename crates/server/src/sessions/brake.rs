@@ -25,7 +25,7 @@ use crate::secret::Token;
 use crate::server::{AccountKey, Server, SourceKey, What};
 use crate::settings::{Limit, Profile, Settings};
 use crate::store::{Db, Tx, attempts, failures, sessions, sources};
-use crate::web::{Asked, Caller};
+use crate::web::{Asked, Caller, Desk};
 
 /// What is counted of sources in the database.
 const GUESS: &str = "guess";
@@ -89,6 +89,12 @@ impl Door {
             token: asked.auth_key.clone(),
             author: asked.author(Actor::Nobody, ""),
         }
+    }
+
+    /// A developer who is logged in to the Console and proves it again.
+    pub fn desk(server: &Server, desk: &Desk) -> Self {
+        let door = Self::console(server, &desk.asked);
+        Self { token: Some(desk.token.clone()), author: desk.author(), ..door }
     }
 
     fn app(&self) -> Arc<str> {

@@ -4,14 +4,16 @@
 //! for a while: requests that began before go on.
 
 use engine::{Built, Flow, Value as Stored};
-use sea_query::{Alias, Asterisk, Cond, Expr, ExprTrait as _, Func, Order, Query, SelectStatement};
+use sea_query::{
+    Alias, Asterisk, Cond, Expr, ExprTrait as _, Func, LockType, Order, Query, SelectStatement,
+};
 
 use super::objects::{bound, built, place};
-use super::{Db, Tx, schema};
+use super::{Db, Row, Tx, schema};
 use crate::clock::Millis;
 use crate::error::Result;
 use crate::ids::Random;
-use crate::schema::{Column, Kind, Table, names};
+use crate::schema::{Column, Table, becoming, names};
 
 /// Writes down what a column has become: all but its maker and its place.
 pub fn update(tx: &Tx<'_>, column: &Column) -> Result<()> {
@@ -55,24 +57,35 @@ pub fn delete(
     drop_later(tx, random, &table.physical, Some(&column.physical), now)
 }
 
-/// Gives a column a new place of its kind, empty; gives its name, and the id by which [`drop_now`]
-/// drops the old place.
-pub fn replace(
-    tx: &Tx<'_>,
-    random: &Random,
-    (table, column): (&Table, &Column),
-    kind: Kind,
-    now: Millis,
-) -> Result<(String, String)> {
-    set_index(tx, table, column, Index::None)?;
+/// Makes a place for what a column will be, empty, and gives its name.
+pub fn add_place(tx: &Tx<'_>, table: &Table, next: &Column) -> Result<String> {
     let taken = schema::taken(tx, table)?;
-    let physical = names::physical(&column.name, &taken.iter().map(String::as_str));
-    let kind = tx.dialect().column_type(kind.stored());
+    let physical = names::physical(&next.name, &taken.iter().map(String::as_str));
+    let kind = tx.dialect().column_type(next.kind.stored());
     let quoted = tx.dialect().quote(&physical);
-    let dropped = drop_later(tx, random, &table.physical, Some(&column.physical), now)?;
     let table = tx.dialect().quote(&table.physical);
     tx.batch(&format!("ALTER TABLE app.{table} ADD COLUMN {quoted} {kind};"))?;
-    Ok((physical, dropped))
+    Ok(physical)
+}
+
+/// Has a place of a column dropped for good by [`drop_now`]; gives the id for that.
+pub fn drop_place(
+    tx: &Tx<'_>,
+    random: &Random,
+    table: &Table,
+    place: &Column,
+    now: Millis,
+) -> Result<String> {
+    set_index(tx, table, place, Index::None)?;
+    drop_later(tx, random, &table.physical, Some(&place.physical), now)
+}
+
+/// Writes down what a column will be, or that it stays what it is.
+pub fn set_becoming(tx: &Tx<'_>, column: &Column, next: Option<&Column>) -> Result<()> {
+    let sql = "update sys.columns set becoming = ?3 where app_id = ?1 and id = ?2";
+    let json = next.map(|it| becoming::to_json(it).to_string());
+    tx.exec(sql, &[&tx.app(), &column.id, &json])?;
+    Ok(())
 }
 
 /// Renames a table; its physical name stays.
@@ -139,76 +152,153 @@ pub enum Index {
     Unique,
 }
 
+/// The names of a column's indexes, quoted: the unique one and the plain one. Another place of the
+/// same column has others.
+fn index_names(db: &Db<'_>, column: &Column) -> [String; 2] {
+    let mix = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+    let place = column.physical.bytes().fold(0x811c_9dc5, mix);
+    ["uq", "ix"].map(|it| db.dialect().quote(&format!("{it}_{}_{place:08x}", column.id)))
+}
+
 /// Makes the index of a column be that one. Fails with 1155 if rows have the same value.
 pub fn set_index(tx: &Tx<'_>, table: &Table, column: &Column, index: Index) -> Result<()> {
-    let dialect = tx.dialect();
-    let [unique, plain] = ["uq", "ix"].map(|it| dialect.quote(&format!("{it}_{}", column.id)));
-    let quoted = dialect.quote(&column.physical);
-    let table = dialect.quote(&table.physical);
+    let [unique, plain] = index_names(tx, column);
     for (kind, key) in [(Index::Unique, &unique), (Index::Plain, &plain)] {
         if kind != index {
             tx.batch(&format!("DROP INDEX IF EXISTS app.{key};"))?;
         }
     }
-    match index {
-        Index::None => {}
-        Index::Plain => {
-            let key = plain;
-            tx.batch(&format!("CREATE INDEX IF NOT EXISTS {key} ON app.{table} ({quoted});"))?;
-        }
-        Index::Unique => {
-            let key = unique;
-            tx.batch(&format!(
-                "CREATE UNIQUE INDEX IF NOT EXISTS {key} ON app.{table} ({quoted});"
-            ))?;
-        }
+    create_index(tx, table, column, index, "")
+}
+
+/// Builds the index of a column beside those who write, if the engine can; else in a transaction.
+/// Stands alone (see `Database::alone`). Repeatable: what a try before has left is built anew.
+/// Fails with 1155 if rows have the same value.
+pub fn build_index(tx: &Tx<'_>, table: &Table, column: &Column, index: Index) -> Result<()> {
+    let lock = tx.dialect().concurrently();
+    let [unique, plain] = index_names(tx, column);
+    let key = if index == Index::Unique { unique } else { plain };
+    tx.batch(&format!("DROP INDEX{lock} IF EXISTS app.{key};"))?;
+    create_index(tx, table, column, index, lock)
+}
+
+/// Drops the indexes of a column beside those who write. Stands alone, too.
+pub fn drop_index(tx: &Tx<'_>, column: &Column) -> Result<()> {
+    let lock = tx.dialect().concurrently();
+    for key in index_names(tx, column) {
+        tx.batch(&format!("DROP INDEX{lock} IF EXISTS app.{key};"))?;
     }
     Ok(())
 }
 
-/// Which rows of a table are asked about.
-#[derive(Clone, Copy, Debug)]
-pub enum Rows {
-    /// All.
-    All,
-    /// Those without a value.
-    Empty,
-    /// Those with a value.
-    Filled,
-    /// Those with a text of more characters.
-    Longer(u32),
+fn create_index(
+    tx: &Tx<'_>,
+    table: &Table,
+    column: &Column,
+    index: Index,
+    lock: &str,
+) -> Result<()> {
+    let dialect = tx.dialect();
+    let [unique, plain] = index_names(tx, column);
+    let quoted = dialect.quote(&column.physical);
+    let table = dialect.quote(&table.physical);
+    let sql = match index {
+        Index::None => return Ok(()),
+        Index::Plain => {
+            let (key, columns) = (plain, dialect.index_columns(&quoted));
+            format!("CREATE INDEX{lock} IF NOT EXISTS {key} ON app.{table} ({columns});")
+        }
+        Index::Unique => {
+            let key = unique;
+            format!("CREATE UNIQUE INDEX{lock} IF NOT EXISTS {key} ON app.{table} ({quoted});")
+        }
+    };
+    Ok(tx.batch(&sql)?)
 }
 
-/// How many of those rows there are; guests do not count, since no rule of a column is theirs.
-pub fn count(db: &Db<'_>, table: &Table, column: &Column, rows: Rows) -> Result<i64> {
+/// How many rows there are; guests do not count, since no rule of a column is theirs.
+pub fn count(db: &Db<'_>, table: &Table) -> Result<i64> {
     let mut query = Query::select();
     query.expr(Func::count(Expr::col(Asterisk))).from(place(db, table));
-    query.cond_where(which(table, column, rows));
+    query.cond_where(no_guests(table));
     one_number(db, &built(db, &query))
 }
 
-/// The ids of the first of those rows.
-pub fn first(
-    db: &Db<'_>,
-    table: &Table,
-    column: &Column,
-    rows: Rows,
-    most: u64,
-) -> Result<Vec<String>> {
+/// Whether the table has more rows than that, guests included. It looks at no more of them.
+pub fn has_more(db: &Db<'_>, table: &Table, than: i64) -> Result<bool> {
+    let mut query = Query::select();
+    query.column(Alias::new(".seq")).from(place(db, table));
+    query.limit(1).offset(u64::try_from(than).unwrap_or_default());
+    let mut found = false;
+    db.each(&built(db, &query), &mut |_| {
+        found = true;
+        Ok(Flow::Stop)
+    })?;
+    Ok(found)
+}
+
+/// The place of the latest row in the order of insertion.
+pub fn last_place(db: &Db<'_>, table: &Table) -> Result<i64> {
+    let mut query = Query::select();
+    query.column(Alias::new(".seq")).from(place(db, table));
+    query.order_by(Alias::new(".seq"), Order::Desc).limit(1);
+    one_number(db, &built(db, &query))
+}
+
+/// The ids of the next rows, up to a place in the order of insertion.
+pub fn ids_up_to(db: &Db<'_>, table: &Table, last: i64, most: u64) -> Result<Vec<String>> {
     let mut query = Query::select();
     query.column(Alias::new("objectId")).from(place(db, table));
-    query.cond_where(which(table, column, rows));
+    query.and_where(Expr::col(Alias::new(".seq")).lte(last));
     query.order_by(Alias::new(".seq"), Order::Asc).limit(most);
     texts(db, &query)
 }
 
-/// Gives every row without a value, but guests, this one.
-pub fn fill(tx: &Tx<'_>, table: &Table, column: &Column, value: &Stored) -> Result<()> {
+/// Gives the row at that place in the order of insertion a value.
+pub fn set_value(
+    tx: &Tx<'_>,
+    table: &Table,
+    column: &Column,
+    (seq, value): (i64, &Stored),
+) -> Result<()> {
     let mut query = Query::update();
     query.table(place(tx, table)).value(Alias::new(&column.physical), bound(value));
-    query.cond_where(which(table, column, Rows::Empty));
+    query.and_where(Expr::col(Alias::new(".seq")).eq(seq));
     tx.exec_built(&built(tx, &query))?;
     Ok(())
+}
+
+/// The next rows with their values in a column, guests included and marked. They stay as they are
+/// until the transaction ends.
+pub fn take(
+    tx: &Tx<'_>,
+    table: &Table,
+    column: &Column,
+    (after, most): (i64, u64),
+) -> Result<Vec<(Scanned, bool)>> {
+    let mut query = Query::select();
+    query.columns([".seq", "objectId", &column.physical].map(Alias::new)).from(place(tx, table));
+    if table.is_users() {
+        query.column(Alias::new("userStatus"));
+    }
+    query.and_where(Expr::col(Alias::new(".seq")).gt(after));
+    query.order_by(Alias::new(".seq"), Order::Asc).limit(most).lock(LockType::Update);
+    let mut found = Vec::new();
+    tx.each(&built(tx, &query), &mut |row| {
+        if let Some(scanned) = read_scanned(row)? {
+            let guest = table.is_users() && row.at(3)? == engine::ValueRef::Text("GUEST");
+            found.push((scanned, guest));
+        }
+        Ok(Flow::Continue)
+    })?;
+    Ok(found)
+}
+
+fn read_scanned(row: &Row<'_>) -> engine::Result<Option<Scanned>> {
+    let (engine::ValueRef::Int(seq), engine::ValueRef::Text(id)) = (row.at(0)?, row.at(1)?) else {
+        return Ok(None);
+    };
+    Ok(Some(Scanned { seq, id: id.to_owned(), value: Stored::from(row.at(2)?) }))
 }
 
 /// Values that several rows have: how many such values there are, and of the first of them the ids
@@ -277,7 +367,7 @@ pub fn scan(
 ) -> Result<Vec<Scanned>> {
     let mut query = Query::select();
     query.columns([".seq", "objectId", &column.physical].map(Alias::new)).from(place(db, table));
-    query.cond_where(which(table, column, Rows::All));
+    query.cond_where(no_guests(table));
     match from {
         From::After(seq) => {
             query.and_where(Expr::col(Alias::new(".seq")).gt(seq));
@@ -290,11 +380,7 @@ pub fn scan(
     }
     let mut found = Vec::new();
     db.each(&built(db, &query), &mut |row| {
-        let (engine::ValueRef::Int(seq), engine::ValueRef::Text(id)) = (row.at(0)?, row.at(1)?)
-        else {
-            return Ok(Flow::Continue);
-        };
-        found.push(Scanned { seq, id: id.to_owned(), value: Stored::from(row.at(2)?) });
+        found.extend(read_scanned(row)?);
         Ok(Flow::Continue)
     })?;
     Ok(found)
@@ -306,19 +392,12 @@ pub fn lock_writes(tx: &Tx<'_>, table: &Table) -> Result<()> {
     Ok(tx.batch(&tx.dialect().lock_writes(&table))?)
 }
 
-fn which(table: &Table, column: &Column, rows: Rows) -> Cond {
-    let value = || Expr::col(Alias::new(&column.physical));
-    let mut cond = Cond::all();
-    if table.is_users() {
-        let status = || Expr::col(Alias::new("userStatus"));
-        cond = cond.add(Cond::any().add(status().is_null()).add(status().ne("GUEST")));
+fn no_guests(table: &Table) -> Cond {
+    if !table.is_users() {
+        return Cond::all();
     }
-    match rows {
-        Rows::All => cond,
-        Rows::Empty => cond.add(value().is_null()),
-        Rows::Filled => cond.add(value().is_not_null()),
-        Rows::Longer(most) => cond.add(Expr::expr(Func::char_length(value())).gt(i64::from(most))),
-    }
+    let status = || Expr::col(Alias::new("userStatus"));
+    Cond::any().add(status().is_null()).add(status().ne("GUEST"))
 }
 
 fn one_number(db: &Db<'_>, query: &Built) -> Result<i64> {

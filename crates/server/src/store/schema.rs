@@ -8,12 +8,13 @@ use crate::clock::Millis;
 use crate::error::Result;
 use crate::ids::Random;
 use crate::schema::validators::{Checks, Chosen};
-use crate::schema::{Column, Kind, Maker, NewColumn, PASSWORD, Rules, Schema, Table, names};
+use crate::schema::{
+    Column, Kind, Maker, NewColumn, PASSWORD, Rules, Schema, Table, becoming, names,
+};
 
 /// All tables of the application.
 pub fn load(db: &Db<'_>) -> Result<Schema> {
-    let sql = "select version from sys.schemas where app_id = ?1";
-    let version = db.row(sql, &[&db.app()], |row| row.get("version"))?.unwrap_or(0);
+    let version = version(db)?;
     let sql = "select id, name, physical from sys.tables where app_id = ?1";
     let mut tables = db.rows(sql, &[&db.app()], |row| {
         Ok(Table {
@@ -24,7 +25,8 @@ pub fn load(db: &Db<'_>) -> Result<Schema> {
         })
     })?;
     let sql = "select table_id, id, name, physical, type, size, is_required, is_unique,
-                      is_indexed, is_identity, default_value, custom_regex, validator, made_by
+                      is_indexed, is_identity, default_value, custom_regex, validator, made_by,
+                      becoming
                from sys.columns where app_id = ?1 order by table_id, position";
     for (table, column) in db.rows(sql, &[&db.app()], read_column)? {
         if let Some(owner) = tables.iter_mut().find(|it| it.id == table) {
@@ -39,7 +41,7 @@ fn read_column(row: &Row<'_>) -> engine::Result<(String, Option<Column>)> {
     let table = row.get("table_id")?;
     let Some(kind) = Kind::parse(&row.get::<String>("type")?) else { return Ok((table, None)) };
     let default = row.get::<Option<String>>("default_value")?;
-    let column = Column {
+    let mut column = Column {
         id: row.get("id")?,
         name: row.get("name")?,
         physical: row.get("physical")?,
@@ -60,13 +62,48 @@ fn read_column(row: &Row<'_>) -> engine::Result<(String, Option<Column>)> {
         }),
         checks: Checks::default(),
         maker: Maker::parse(&row.get::<String>("made_by")?),
+        becoming: None,
     };
+    if let Some(text) = row.get::<Option<String>>("becoming")? {
+        let json = serde_json::from_str(&text).unwrap_or_default();
+        let next = becoming::from_json(&column, &json);
+        column.becoming = next.map(Box::new);
+    }
     Ok((table, Some(column)))
 }
 
-/// Raises the version, and holds its row until `tx` ends: changes of one application's tables come
-/// one after the other, and each sees what the one before it did.
+/// Has the tables of the application stay as they are until `tx` ends, and gives their version: what
+/// was checked against that version may be written. Any number of writers hold them at once.
+///
+/// PostgreSQL needs the lock: there a change of a column can be committed between the check and the
+/// write. It is none of rows, so that a change is not overtaken by ever more writers.
+pub fn hold(tx: &Tx<'_>) -> Result<i64> {
+    tx.shared(key(tx))?;
+    version(tx)
+}
+
+/// The same for who is about to change the tables, too: alone.
+pub fn hold_to_change(tx: &Tx<'_>) -> Result<i64> {
+    tx.exclusive(key(tx))?;
+    version(tx)
+}
+
+fn version(db: &Db<'_>) -> Result<i64> {
+    let sql = "select version from sys.schemas where app_id = ?1";
+    Ok(db.row(sql, &[&db.app()], |row| row.get("version"))?.unwrap_or(0))
+}
+
+/// The number of the lock: the application's id by FNV-1a, since locks of the database have numbers
+/// only. Two applications with the same one would wait for each other, no more.
+fn key(tx: &Tx<'_>) -> i64 {
+    let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    tx.app().bytes().fold(0xcbf2_9ce4_8422_2325, mix).cast_signed()
+}
+
+/// Raises the version once those who write objects have finished: changes of one application's
+/// tables come one after the other, and each sees what the one before it did.
 pub fn raise_version(tx: &Tx<'_>) -> Result<i64> {
+    tx.exclusive(key(tx))?;
     let sql = "insert into sys.schemas (app_id, version) values (?1, 1)
                on conflict (app_id) do update set version = sys.schemas.version + 1
                returning version";
@@ -144,7 +181,10 @@ pub(super) fn taken(db: &Db<'_>, table: &Table) -> Result<Vec<String>> {
                where app_id = ?1 and table_name = ?2 and column_name is not null";
     let mut taken =
         db.rows(sql, &[&db.app(), &table.physical], |row| row.get::<String>("column_name"))?;
-    taken.extend(table.columns.iter().map(|it| it.physical.clone()));
+    for column in &table.columns {
+        taken.push(column.physical.clone());
+        taken.extend(column.becoming.as_ref().map(|it| it.physical.clone()));
+    }
     Ok(taken)
 }
 

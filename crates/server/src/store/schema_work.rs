@@ -38,7 +38,7 @@ impl State {
 pub struct SchemaWork {
     /// Its id; the job has it as payload.
     pub id: String,
-    /// `identity` or `check`.
+    /// `identity`, `check`, `change` or `clear`.
     pub kind: String,
     /// The table's id.
     pub table: String,
@@ -114,6 +114,13 @@ pub fn is_running(db: &Db<'_>, kind: &str) -> Result<bool> {
     let sql = "select id from sys.schema_work
                where app_id = ?1 and kind = ?2 and state = 'running' limit 1";
     Ok(db.row(sql, &[&db.app(), &kind], |row| row.get::<String>("id"))?.is_some())
+}
+
+/// Notes how many rows there are, once they have been counted.
+pub fn set_total(tx: &Tx<'_>, id: &str, total: i64) -> Result<()> {
+    let sql = "update sys.schema_work set total = ?3 where app_id = ?1 and id = ?2";
+    tx.exec(sql, &[&tx.app(), &id, &total])?;
+    Ok(())
 }
 
 fn read(row: &Row<'_>) -> engine::Result<SchemaWork> {

@@ -128,7 +128,7 @@ pub fn new_property_of_user(
     name: &str,
     value: &Value,
 ) -> Result<Option<(String, Value)>> {
-    if name.eq_ignore_ascii_case("isEmailConfirmed") {
+    if names::is_verdict(name) {
         return Ok(None);
     }
     new_property(settings, name, value)

@@ -135,7 +135,7 @@ pub async fn run(mut work: Work) -> Result<()> {
     let Some(app) = work.server.apps.by_id(&work.job.app).await? else { return Ok(()) };
     // The switch waits for writers and builds an index.
     work.data = work.data.with_deadline(Duration::from_mins(1));
-    let change = Change { server: work.server.clone(), app, author: author(&work) };
+    let change = Change::new(work.server.clone(), app, author(&work));
     let change = Arc::new(change);
     while !work.job.checkpoint.starts_with("clear:") {
         let (change, id) = (Arc::clone(&change), work.job.payload.clone());

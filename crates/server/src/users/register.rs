@@ -2,11 +2,16 @@
 //!
 //! Wire: users-api 2.2 and 2.5 (`POST …/users/register`).
 
+use std::sync::Arc;
+
+use hashes::Lane;
 use serde_json::{Map, Value};
 
 use super::draft::{self, Rules};
 use super::write::{self, Change, NewUser};
+use crate::address::Group;
 use crate::apps::App;
+use crate::data::grow::{self, Tables, Tries};
 use crate::error::{Error, Result};
 use crate::events::Event;
 use crate::ids::UserId;
@@ -29,56 +34,84 @@ pub async fn register(State(server): State<Server>, caller: Caller, body: Body) 
     let door = if guest.is_some() { Door::ConvertGuest } else { Door::Register };
     let pending = caller.app.settings.registration.email_confirmation_required;
     let status = if pending { Status::Pending } else { Status::Enabled };
-    let change = Change { server, app: caller.app.clone(), author: caller.author() };
-    create((&change, Some(&caller)), (door, status, Event::UserRegistered), guest, body).await
+    let change = Change::new(server, caller.app.clone(), caller.author());
+    brake::registration(&change.server, &caller).await?;
+    let place = place_of(&caller);
+    let mut tries = Tries::new(change);
+    loop {
+        let how = (door, status, Lane::Interactive);
+        let made = made(&tries.change, how, (guest.as_ref(), place), &body).await;
+        if let Some(made) = tries.settle(made).await? {
+            return Ok(Answer::json_text(made));
+        }
+    }
 }
 
-/// Makes a user of `body`, or converts the guest. `from` is the client that asks for it; in the
-/// Console there is none.
-pub async fn create(
-    (change, from): (&Change, Option<&Caller>),
-    (door, status, event): (Door, Status, Event),
-    guest: Option<UserId>,
-    body: Map<String, Value>,
-) -> Reply {
-    let (server, app) = (&change.server, &change.app);
-    if let Some(caller) = from {
-        brake::registration(server, caller).await?;
-    }
-    let kept = match &guest {
-        Some(id) => filled(app, id).await?,
+async fn made(
+    change: &Change,
+    how: (Door, Status, Lane),
+    (guest, place): (Option<&UserId>, Option<Group>),
+    body: &Map<String, Value>,
+) -> Result<Vec<u8>> {
+    let kept = match guest {
+        Some(id) => filled(&change.app, id).await?,
         None => Vec::new(),
     };
-    let draft = draft::draft(door, (&*app.users()?, &Rules::of(change)), &body, &kept)?;
-    let hash = password::hash(&server.passwords, &server.random, draft.password).await?;
+    let mut user = prepare(change, how, body, &kept).await?;
     let converts = guest.is_some();
-    let id = guest.unwrap_or_else(|| UserId(server.random.object_id(change.author.at).into()));
-    let user = NewUser {
-        id,
+    if let Some(guest) = guest {
+        user.id = guest.clone();
+    }
+    write(change, Arc::new(user), (Event::UserRegistered, place, converts)).await
+}
+
+/// Where the caller is, to be noted with a user who is made: nowhere if it is the owner's server.
+pub fn place_of(caller: &Caller) -> Option<Group> {
+    (!caller.is_server_code()).then(|| caller.asked.source.group())
+}
+
+/// A user as `body` has it, with a new id and the password hashed: every check that needs no
+/// database. The `kept` properties have a value already.
+pub async fn prepare(
+    change: &Change,
+    (door, status, lane): (Door, Status, Lane),
+    body: &Map<String, Value>,
+    kept: &[String],
+) -> Result<NewUser> {
+    let server = &change.server;
+    let draft = draft::draft(door, (change.users()?, &Rules::of(change)), body, kept)?;
+    let hash = password::hash(&server.passwords, lane, &server.random, draft.password).await?;
+    Ok(NewUser {
+        id: UserId(server.random.object_id(change.author.at).into()),
         cells: draft.cells,
         unknown: draft.unknown,
         identity: Some(draft.identity),
         password: Some(hash),
         status,
-    };
-    let change = change.clone();
-    let place = from.filter(|it| !it.is_server_code()).map(|it| it.asked.source.group());
-    let write = app.realm.data.write(move |tx| {
-        brake::registered(tx, user.id.as_str(), place, change.author.at)?;
-        if converts {
-            write::convert_guest(tx, &change, &user)?;
+    })
+}
+
+/// Adds the user, or converts the guest, and gives what an answer says.
+async fn write(
+    change: &Change,
+    user: Arc<NewUser>,
+    (event, place, converts): (Event, Option<Group>, bool),
+) -> Result<Vec<u8>> {
+    let keep = change.clone();
+    let write = change.app.realm.data.write(move |tx| {
+        grow::hold(tx, &keep, Tables::by(&user.unknown))?;
+        brake::registered(tx, user.id.as_str(), place, keep.author.at)?;
+        let table = if converts {
+            write::convert_guest(tx, &keep, &user)?
         } else {
-            write::insert(tx, &change, &user, event)?;
-        }
-        let table = store::schema::load(tx)?;
-        let table = table.table(crate::schema::USERS).cloned();
-        let table = table.ok_or_else(|| Error::internal("no users"))?;
+            write::insert(tx, &keep, &user, event)?
+        };
         let mut out = Vec::new();
         objects::write_one(tx, &table, user.id.as_str(), &mut out)?;
         out.push(b'}');
         Ok::<_, Error>(out)
     });
-    Ok(Answer::json_text(write.await?))
+    write.await
 }
 
 /// The properties that a guest has a value of.

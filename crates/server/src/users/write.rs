@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::events::{self, Author, Event};
 use crate::ids::UserId;
 use crate::schema::identity::Canonical;
-use crate::schema::{Column, Table, USERS, values};
+use crate::schema::{Column, Schema, Table, USERS, values};
 use crate::secret::TokenHash;
 use crate::server::Server;
 use crate::sessions::{self, brake};
@@ -43,11 +43,28 @@ pub struct Change {
     pub app: Arc<App>,
     /// Who.
     pub author: Author,
+    /// The tables that what is written was checked against.
+    pub schema: Arc<Schema>,
+}
+
+impl Change {
+    /// A change of `app` as it is now.
+    pub fn new(server: Server, app: Arc<App>, author: Author) -> Self {
+        let schema = app.schema();
+        Self { server, app, author, schema }
+    }
+
+    /// The table of users.
+    pub fn users(&self) -> Result<&Arc<Table>> {
+        self.schema.table(USERS).ok_or_else(|| Error::internal("an application has no users"))
+    }
 }
 
 /// Adds a user. Fails with 3033 when somebody has the identity: by a constraint of the database, so
 /// of many at the same moment one wins.
-pub fn insert(tx: &Tx<'_>, change: &Change, user: &NewUser, event: Event) -> Result<()> {
+///
+/// Gives the table as it is then.
+pub fn insert(tx: &Tx<'_>, change: &Change, user: &NewUser, event: Event) -> Result<Arc<Table>> {
     let table = grow::with_columns(tx, change, USERS, &user.unknown)?;
     claim_new(tx, user)?;
     let now = change.author.at;
@@ -70,14 +87,15 @@ pub fn insert(tx: &Tx<'_>, change: &Change, user: &NewUser, event: Event) -> Res
         credentials::set(tx, &user.id, hash.as_str(), now)?;
     }
     let what = json!({ "after": { "userStatus": user.status.as_str() } });
-    events::record(tx, &change.server.random, &change.author, event, id, &what)
+    events::record(tx, &change.server.random, &change.author, event, id, &what)?;
+    Ok(table)
 }
 
 /// Makes a guest a regular user: the same record, with an identity and a password. The guest's
 /// sessions end, as at every change of what a login proves.
 ///
-/// Fails with 3029 if the user is no guest any more, and with 3033.
-pub fn convert_guest(tx: &Tx<'_>, change: &Change, user: &NewUser) -> Result<()> {
+/// Fails with 3029 if the user is no guest any more, and with 3033. Gives the table as it is then.
+pub fn convert_guest(tx: &Tx<'_>, change: &Change, user: &NewUser) -> Result<Arc<Table>> {
     let id = user.id.as_str();
     // In the order in which all others take these locks.
     let table = grow::with_columns(tx, change, USERS, &user.unknown)?;
@@ -104,7 +122,8 @@ pub fn convert_guest(tx: &Tx<'_>, change: &Change, user: &NewUser) -> Result<()>
         "before": { "userStatus": Status::Guest.as_str() },
         "after": { "userStatus": user.status.as_str() },
     });
-    events::record(tx, &change.server.random, &change.author, Event::GuestConverted, id, &what)
+    events::record(tx, &change.server.random, &change.author, Event::GuestConverted, id, &what)?;
+    Ok(table)
 }
 
 /// What changes of one user.
@@ -163,6 +182,7 @@ fn update_one(tx: &Tx<'_>, change: &Change, table: &Table, edit: &Edit) -> Resul
     let mut cells = grow::cells(table, &edit.cells, &edit.unknown)?;
     let changed: Vec<&Column> = cells.iter().map(|it| it.0).collect();
     let before = objects::read(tx, table, &changed, id)?;
+    let told = if edit.password.is_some() { address(tx, table, id)? } else { None };
     let owner = edit.owner.as_deref().map(Value::from);
     for (name, value) in [("updated", Some(Value::from(now.0))), ("ownerId", owner)] {
         if let (Some(column), Some(value)) = (table.column(name), value) {
@@ -178,9 +198,22 @@ fn update_one(tx: &Tx<'_>, change: &Change, table: &Table, edit: &Edit) -> Resul
     }
     match &edit.password {
         Some(_) if status == Status::Guest => Err(guest_stays()),
-        Some(hash) => set_password(tx, change, (&edit.id, hash), edit.kept.as_ref()),
+        Some(hash) => {
+            let now = address(tx, table, id)?.filter(|it| told.as_ref() != Some(it));
+            let addresses: Vec<String> = told.into_iter().chain(now).collect();
+            set_password(tx, change, (&edit.id, hash), (edit.kept.as_ref(), &addresses))
+        }
         None => Ok(()),
     }
+}
+
+/// Where mail reaches the user at this moment of the transaction.
+fn address(tx: &Tx<'_>, table: &Table, id: &str) -> Result<Option<String>> {
+    let Some(column) = table.column("email") else { return Ok(None) };
+    Ok(match objects::value(tx, table, column, id)? {
+        engine::Value::Text(text) if !text.trim().is_empty() => Some(text),
+        _ => None,
+    })
 }
 
 /// Makes `identities` say what the row is about to. A text that stays as it is is no change; one
@@ -219,12 +252,13 @@ fn guest_stays() -> Error {
 /// Sets a new password: whoever is logged in by the old one is not any more, but for the session
 /// that made the change, and wrong passwords are forgotten (security PW-10).
 ///
-/// Mail to the owner is made from the event.
+/// Mail to the owner is made from the event, at the addresses from before and after this change:
+/// whoever takes over an account and its address at once is told on.
 fn set_password(
     tx: &Tx<'_>,
     change: &Change,
     (user, hash): (&UserId, &str),
-    kept: Option<&TokenHash>,
+    (kept, addresses): (Option<&TokenHash>, &[String]),
 ) -> Result<()> {
     let (id, now) = (user.as_str(), change.author.at);
     credentials::set(tx, user, hash, now)?;
@@ -235,7 +269,7 @@ fn set_password(
         ended = store::sessions::delete_of_user(tx, id, kept)?;
         sessions::revoked(tx, &change.server, id, now)?;
     }
-    let what = json!({ "sessions": ended });
+    let what = json!({ "sessions": ended, "addresses": addresses });
     events::record(tx, &change.server.random, &change.author, Event::PasswordChanged, id, &what)
 }
 
@@ -255,7 +289,7 @@ fn forget_failures(tx: &Tx<'_>, user: &UserId) -> Result<()> {
 }
 
 /// The properties that are not what they were: `{"before": {…}, "after": {…}}`.
-fn difference(mut before: Map<String, Value>, mut after: Map<String, Value>) -> Value {
+pub fn difference(mut before: Map<String, Value>, mut after: Map<String, Value>) -> Value {
     before.retain(|name, value| after.get(name) != Some(value));
     after.retain(|name, _| before.contains_key(name));
     json!({ "before": before, "after": after })

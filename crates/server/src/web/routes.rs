@@ -274,6 +274,7 @@ impl Gate {
     ) -> Result<Caller> {
         let target = target.ok_or_else(Error::wrong_app)?;
         let app = Arc::clone(&target.app);
+        pace(server, &target, &asked)?;
         let token = self.token(&app, request)?;
         let mut who = Who::Nobody;
         if self.token != Token::Ignored
@@ -340,6 +341,22 @@ impl Gate {
         }
         Ok(Desk { developer, app, token, asked })
     }
+}
+
+/// Counts a call of the application's API, where it limits them (security section 4). Fails with 999.
+fn pace(server: &Server, target: &Target, asked: &Asked) -> Result<()> {
+    let (app, limits) = (&target.app, &target.app.settings.calls);
+    let source = Some(asked.source.group());
+    // Server code speaks for many.
+    let own = limits.calls_per_minute_per_source.filter(|_| target.key.device != "BL");
+    for (who, most) in [(source, own), (None, limits.calls_per_minute)] {
+        let Some(most) = most.filter(|it| *it > 0) else { continue };
+        let id = Arc::clone(&app.realm.data.scope().id);
+        if let Some(wait) = server.brakes.call(&(id, who), most, asked.at) {
+            return Err(Error::too_many_requests().again_in(wait));
+        }
+    }
+    Ok(())
 }
 
 /// The text of a header. One that is not visible ASCII can be no token, but it is none that is

@@ -459,6 +459,11 @@ impl Call {
         Self::new(&Pool::builder(TokioExecutor::new()).build_http(), method, url)
     }
 
+    /// Where it goes.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// With a JSON body.
     pub fn body(self, body: Value) -> Self {
         self.raw(body.to_string())

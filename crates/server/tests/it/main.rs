@@ -10,10 +10,13 @@
 )]
 
 mod access;
+mod account;
 mod applications;
 mod bad_input;
 mod brake;
 mod brake_fair;
+mod bulk;
+mod columns;
 mod cookies;
 mod database;
 mod delete;
@@ -37,6 +40,7 @@ mod memory;
 mod metrics;
 mod mistakes;
 mod model;
+mod objects;
 mod own_sessions;
 mod passwords;
 mod power;
@@ -52,6 +56,7 @@ mod start_stop;
 mod sweep;
 mod tidy;
 mod update;
+mod verified;
 mod verify;
 mod whole;
 mod wire;

@@ -140,7 +140,7 @@ async fn a_guest_has_a_value_of_what_users_must_have_and_the_defaults_of_the_res
             (
                 "age",
                 "INT",
-                json!({ "required": true, "validator": { "id": "range", "params": { "min": 1, "max": 2 } } }),
+                json!({ "required": true, "validator": { "id": "number-range", "params": { "min": 1, "max": 2 } } }),
             ),
             ("weight", "DOUBLE", json!({ "required": true })),
             ("born", "DATETIME", json!({ "required": true })),

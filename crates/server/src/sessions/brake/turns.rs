@@ -90,15 +90,14 @@ impl Waiting {
     ) -> Result<bool> {
         let (now, brakes) = (server.clock.now(), &server.brakes);
         let Some(wants) = &mut self.wants else { return Ok(false) };
-        let mut line = match wants.line.take() {
-            Some(line) => line,
-            None => {
-                let key = (wants.account.clone(), wants.place.clone());
-                match brakes.enter_line(key, (&door.asked.agent, password), now) {
-                    Some(line) => line,
-                    None => return Ok(false),
-                }
-            }
+        let mut line = if let Some(line) = wants.line.take() {
+            line
+        } else {
+            let key = (wants.account.clone(), wants.place.clone());
+            let Some(line) = brakes.enter_line(key, (&door.asked.agent, password), now) else {
+                return Ok(false);
+            };
+            line
         };
         let comes = match line.turn(now) {
             Some(0) => true,
