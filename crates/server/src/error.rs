@@ -276,6 +276,14 @@ impl Error {
         self
     }
 
+    /// The same refusal, with the place in the text of a query that it is about: the number of
+    /// characters before it.
+    #[must_use]
+    pub fn at_character(mut self, offset: u32) -> Self {
+        self.data.get_or_insert_default().insert("offset".to_owned(), json!(offset));
+        self
+    }
+
     /// Whether a value has another type than its column.
     pub fn is_wrong_type(&self) -> bool {
         self.code == 1007
@@ -299,6 +307,17 @@ impl Error {
     /// 500: a panic that was caught (ASVS 5.0, 16.5.4).
     pub fn panicked() -> Self {
         Self::internal(Panicked)
+    }
+
+    /// The same failure as a client of a query hears it: one that the database had no time for was
+    /// too slow.
+    #[must_use]
+    pub fn of_query(self) -> Self {
+        let cause = self.cause.as_deref().and_then(|it| it.downcast_ref::<engine::Error>());
+        if matches!(cause, Some(engine::Error::Deadline)) {
+            return Self { cause: self.cause, retry_after: Some(1), ..Self::too_slow() };
+        }
+        self
     }
 
     /// Whether a panic is behind it, in a handler or in a unit of work.
@@ -376,6 +395,9 @@ impl From<engine::Error> for Error {
     fn from(cause: engine::Error) -> Self {
         match cause {
             engine::Error::Unique { .. } => Self::not_unique(),
+            engine::Error::Range => Self::where_clause(
+                "A calculation leaves the range of numbers. Calculate with smaller ones",
+            ),
             engine::Error::NoSpace => {
                 Self { cause: Some(cause.into()), retry_after: Some(10), ..Self::no_space() }
             }

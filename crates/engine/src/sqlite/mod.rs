@@ -5,6 +5,7 @@
 
 mod connection;
 mod files;
+mod functions;
 mod reader;
 mod writer;
 

@@ -355,15 +355,15 @@ fn of_many_records() -> Vec<Route> {
         post(("consoleCount", "/data/{table}/count", "Counts records"), MEMBER, records::count)
             .takes(data::count_shape())
             .gives(number())
-            .refuses(&[1009, 1017]),
+            .refuses(&[1006, 1009, 1017]),
         get(
             ("consoleCountByGet", "/data/{table}/count", "Counts records"),
             MEMBER,
             records::count_by_get,
         )
-        .reads(&[("where", "A condition; not served yet")])
+        .reads(&[("where", "A condition, such as age >= 18")])
         .gives(number())
-        .refuses(&[1009, 1017]),
+        .refuses(&[1006, 1009, 1017]),
         post(
             ("countTables", "/data/tables-counters", "Counts the records of tables"),
             MEMBER,

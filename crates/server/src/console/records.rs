@@ -99,17 +99,18 @@ pub async fn delete_all(State(server): State<Server>, desk: Desk, names: Names) 
 
 /// `POST /{app}/console/data/{table}/find`.
 pub async fn find(desk: Desk, names: Names, body: Body) -> Reply {
-    data::console_find(desk.app()?, names.get("table"), &body.object()?).await
+    data::console_find((desk.app()?, desk.asked.at), names.get("table"), &body.object()?).await
 }
 
 /// `POST /{app}/console/data/{table}/count`.
 pub async fn count(desk: Desk, names: Names, body: Body) -> Reply {
-    data::console_count(desk.app()?, names.get("table"), &body.object()?).await
+    data::console_count((desk.app()?, desk.asked.at), names.get("table"), &body.object()?).await
 }
 
 /// `GET /{app}/console/data/{table}/count`.
 pub async fn count_by_get(desk: Desk, names: Names, pairs: Pairs) -> Reply {
-    data::console_count(desk.app()?, names.get("table"), &data::query(&pairs)).await
+    data::console_count((desk.app()?, desk.asked.at), names.get("table"), &data::query(&pairs))
+        .await
 }
 
 /// `POST /{app}/console/data/tables-counters`: how many records each of the tables has. Those that

@@ -57,7 +57,7 @@ pub async fn users(desk: Desk, pairs: Pairs) -> Reply {
                 query.insert(name.to_owned(), value.into());
             }
         }
-        return data::console_find(app, USERS, &query).await;
+        return data::console_find((app, desk.asked.at), USERS, &query).await;
     }
     let table = app.users()?;
     let read = app.realm.data.read(move |db| {

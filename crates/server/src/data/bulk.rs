@@ -1,14 +1,14 @@
 //! Many objects at once: all of them or none.
 //!
-//! Wire: data-api 2.8. Which objects a bulk change or deletion is about is said by a condition; as
-//! yet it is a list of ids or everything.
+//! Wire: data-api 2.8. Which objects a bulk change or deletion is about is said by a condition.
 
 use serde_json::{Map, Value, json};
 
 use super::find::find_table;
 use super::grow::{self, Tables, Tries};
+use super::ids::{self, Kind};
+use super::save;
 use super::write::{self, By, How, MOST, Sent};
-use super::{ids, save};
 use crate::error::{Error, Result};
 use crate::events::{self, Event};
 use crate::ids::UserId;
@@ -16,11 +16,14 @@ use crate::password::Door;
 use crate::roles::{self, Decision, Operation};
 use crate::schema::{Maker, PASSWORD, Table, USERS, record, values};
 use crate::server::Server;
-use crate::store::objects::{self, Which};
+use crate::store::query;
 use crate::users::update::Rights;
 use crate::users::write::{self as accounts, Change};
 use crate::users::{self, update};
 use crate::web::{Answer, Body, Caller, Names, Pairs, Reply, State};
+
+/// The condition that all objects meet.
+const EVERYTHING: &str = "1=1";
 
 /// Adds objects and answers with their ids.
 pub async fn create(
@@ -80,15 +83,16 @@ pub async fn update(
     let known = find_table(&caller.app, table)?;
     let changes = body.object()?;
     is_bulk_change(&known, &changes)?;
-    let which = ids::read(pairs.get("where").unwrap_or_default())?;
+    let clause = pairs.get("where").unwrap_or_default();
+    ids::read(&known, clause, caller.asked.at)?;
     let change = Change::new(server, caller.app.clone(), caller.author());
     let mut tries = Tries::new(change);
     loop {
-        let (change, which) = (&tries.change, which.clone());
+        let change = &tries.change;
         let tried = if table == USERS {
-            update_users(change, &caller, which, &changes).await
+            update_users(change, &caller, clause, &changes).await
         } else {
-            update_rows(change, table, which, &changes).await
+            update_rows(change, table, clause, &changes).await
         };
         if let Some(count) = tries.settle(tried).await? {
             return Answer::json(&count);
@@ -119,23 +123,25 @@ fn is_bulk_change(table: &Table, changes: &Map<String, Value>) -> Result<()> {
 async fn update_rows(
     change: &Change,
     name: &str,
-    which: Which,
+    clause: &str,
     changes: &Map<String, Value>,
 ) -> Result<u64> {
     let table = change.schema.table(name).ok_or_else(|| Error::no_such_table(name))?;
+    let filter = ids::read(table, clause, change.author.at)?.filter;
     let unknown = write::unknown(change, Some(table), name, changes)?;
     let cells = record::of_changed(table, changes)?;
     let (keep, name, changes) = (change.clone(), name.to_owned(), changes.clone());
+    let clause = clause.to_owned();
     let write = change.app.realm.data.write(move |tx| {
-        grow::hold(tx, &keep, Tables::by(&unknown))?;
-        let table = grow::with_columns(tx, &keep, &name, &unknown)?;
+        let keep = &grow::hold(tx, &keep, &name, Tables::by(&unknown))?;
+        let table = grow::with_columns(tx, keep, &name, &unknown)?;
         let mut cells = grow::cells(&table, &cells, &unknown)?;
         if let Some(column) = table.column("updated") {
             cells.push((column, values::to_stored(column, &keep.author.at.0.into())?));
         }
-        let count = objects::update_many(tx, &table, &which, &cells)?;
+        let count = query::update(tx, &table, &filter, &cells)?;
         if count > 0 {
-            let what = json!({ "table": name, "count": count, "after": changes });
+            let what = json!({ "table": name, "count": count, "where": clause, "after": changes });
             let random = &keep.server.random;
             events::record(tx, random, &keep.author, Event::ObjectUpdated, &name, &what)?;
         }
@@ -148,11 +154,11 @@ async fn update_rows(
 async fn update_users(
     change: &Change,
     caller: &Caller,
-    which: Which,
+    clause: &str,
     changes: &Map<String, Value>,
 ) -> Result<u64> {
     let mut edits = Vec::new();
-    let mut users = users_of(change, &which).await?;
+    let mut users = users_of(change, clause).await?;
     users.sort_unstable();
     for id in users {
         let rights = Rights::of(caller, Door::Update, &id);
@@ -162,18 +168,19 @@ async fn update_users(
     let (keep, count) = (change.clone(), edits.len() as u64);
     let write = change.app.realm.data.write(move |tx| {
         let unknown = edits.first().map(|it| it.unknown.as_slice()).unwrap_or_default();
-        grow::hold(tx, &keep, Tables::by(unknown))?;
-        accounts::update(tx, &keep, &edits).map(|_| ())
+        let keep = &grow::hold(tx, &keep, USERS, Tables::by(unknown))?;
+        accounts::update(tx, keep, &edits).map(|_| ())
     });
     write.await?;
     Ok(count)
 }
 
-/// The ids of those users who are there. Fails with 3038 if they are too many for one call.
-async fn users_of(change: &Change, which: &Which) -> Result<Vec<String>> {
-    let (table, which) = (change.users()?.clone(), which.clone());
+/// The ids of the users who meet the condition. Fails with 3038 if they are too many for one call.
+async fn users_of(change: &Change, clause: &str) -> Result<Vec<String>> {
+    let table = change.users()?.clone();
+    let filter = ids::read(&table, clause, change.author.at)?.filter;
     let most = MOST as u64 + 1;
-    let read = change.app.realm.data.read(move |db| objects::ids(db, &table, &which, most));
+    let read = change.app.realm.data.read(move |db| query::ids(db, &table, &filter, most));
     let users = read.await?;
     if users.len() > MOST {
         let message = "More than 1000 users meet the condition. Name fewer of them";
@@ -210,16 +217,17 @@ async fn delete_where(server: Server, caller: &Caller, table: &str, clause: &str
         let users = table == USERS;
         return Err(if users { Error::denied() } else { Error::delete_denied(table) });
     }
-    find_table(&caller.app, table)?;
-    let which = ids::read(clause)?;
+    let known = find_table(&caller.app, table)?;
+    let which = ids::read(&known, clause, caller.asked.at)?;
     let change = Change::new(server, caller.app.clone(), caller.author());
-    match which {
-        Which::All => Answer::json(&delete_all(&change, table).await?),
-        Which::Ids(ids) if table == USERS => {
-            let users = users_of(&change, &Which::Ids(ids)).await?;
-            Answer::json(&delete_users(&change, users).await?)
-        }
-        Which::Ids(ids) => Answer::json(&save::delete_these(&change, table, ids).await?),
+    if table == USERS {
+        let users = users_of(&change, clause).await?;
+        return Answer::json(&delete_users(&change, users).await?);
+    }
+    match which.kind {
+        Kind::All => Answer::json(&delete_rows(&change, table, EVERYTHING).await?),
+        Kind::Ids(ids) => Answer::json(&save::delete_these(&change, table, ids).await?),
+        Kind::Some => Answer::json(&delete_rows(&change, table, clause).await?),
     }
 }
 
@@ -232,17 +240,24 @@ async fn delete_users(change: &Change, mut ids: Vec<String>) -> Result<usize> {
 /// Deletes all objects of a table and tells how many there were. Fails with 1009, and with 3038 for
 /// more users than one call may delete.
 pub async fn delete_all(change: &Change, name: &str) -> Result<u64> {
-    let table = change.schema.table(name).cloned();
-    let table = table.ok_or_else(|| Error::no_such_table(name))?;
+    let table = change.schema.table(name).ok_or_else(|| Error::no_such_table(name))?;
     if table.is_users() {
-        let users = users_of(change, &Which::All).await?;
+        let users = users_of(change, EVERYTHING).await?;
         return Ok(delete_users(change, users).await? as u64);
     }
-    let keep = change.clone();
+    delete_rows(change, name, EVERYTHING).await
+}
+
+/// Deletes the rows of any table but `Users` that meet the condition, in one statement.
+async fn delete_rows(change: &Change, name: &str, clause: &str) -> Result<u64> {
+    let table = change.schema.table(name).cloned();
+    let table = table.ok_or_else(|| Error::no_such_table(name))?;
+    let filter = ids::read(&table, clause, change.author.at)?.filter;
+    let (keep, clause) = (change.clone(), clause.to_owned());
     let write = change.app.realm.data.write(move |tx| {
-        let count = objects::delete_many(tx, &table, &Which::All)?;
+        let count = query::delete(tx, &table, &filter)?;
         if count > 0 {
-            let what = json!({ "table": table.name, "count": count });
+            let what = json!({ "table": table.name, "count": count, "where": clause });
             let random = &keep.server.random;
             events::record(tx, random, &keep.author, Event::ObjectDeleted, &table.name, &what)?;
         }

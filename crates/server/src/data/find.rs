@@ -1,18 +1,18 @@
 //! Reading objects: one, a page, how many.
 //!
-//! Wire: data-api 2.3 to 2.7. Conditions, groups and relations are refused with 1017 until they
-//! are compiled.
+//! Wire: data-api 2.3 to 2.7. Groups and relations are refused with 1017 until they are compiled.
 
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::select;
+use super::select::{self, How, Query};
 use crate::apps::App;
+use crate::clock::Millis;
 use crate::error::{Error, Result};
 use crate::roles::{self, Decision, Operation};
-use crate::schema::Table;
-use crate::store::objects::{self, Page};
+use crate::schema::{Schema, Table};
+use crate::store::query::Plan;
 use crate::web::{Answer, Body, Caller, Names, Pairs, Reply};
 
 /// Objects of a page that says nothing of its size.
@@ -25,25 +25,25 @@ const FURTHEST: u64 = 1_000_000_000;
 /// A page of objects; the query is in the body.
 pub async fn post_find(caller: Caller, names: Names, body: Body) -> Reply {
     let table = readable(&caller, names.get("table"))?;
-    page(&caller.app, table, &body.object()?, PAGE).await
+    page(&caller.app, caller.asked.at, &table, (&body.object()?, PAGE)).await
 }
 
 /// A page of objects; the query is in the address.
 pub async fn get_find(caller: Caller, names: Names, pairs: Pairs) -> Reply {
     let table = readable(&caller, names.get("table"))?;
-    page(&caller.app, table, &query(&pairs), PAGE).await
+    page(&caller.app, caller.asked.at, &table, (&query(&pairs), PAGE)).await
 }
 
 /// How many objects; the query is in the body.
 pub async fn count(caller: Caller, names: Names, body: Body) -> Reply {
     let table = readable(&caller, names.get("table"))?;
-    count_of(&caller.app, table, &body.object()?).await
+    count_of(&caller.app, caller.asked.at, &table, &body.object()?).await
 }
 
 /// How many objects; the query is in the address.
 pub async fn count_by_get(caller: Caller, names: Names, pairs: Pairs) -> Reply {
     let table = readable(&caller, names.get("table"))?;
-    count_of(&caller.app, table, &query(&pairs)).await
+    count_of(&caller.app, caller.asked.at, &table, &query(&pairs)).await
 }
 
 /// The object that came first.
@@ -61,27 +61,21 @@ pub async fn last(caller: Caller, names: Names, pairs: Pairs) -> Reply {
 async fn at_an_end(caller: &Caller, names: &Names, pairs: &Pairs, last: bool) -> Reply {
     let table = readable(caller, names.get("table"))?;
     let query = query(pairs);
-    refuse_conditions(&query)?;
-    let page = Page {
-        shown: select::shown(&table, &query, id_comes_along(&caller.app))?,
-        sort: select::sort(&table, &query)?,
-        oldest_first: !last,
-        size: 1,
-        ..Page::default()
-    };
-    let name = Arc::clone(&table.name);
-    let read = caller.app.realm.data.read(move |db| {
-        let mut out = Vec::new();
-        objects::write_page(db, &table, &page, &mut out)?;
-        Ok::<_, Error>(out)
-    });
-    let mut out = read.await?;
-    if out == b"[]" {
-        return Err(Error::no_objects(&name));
+    refuse_groups(&query)?;
+    let how = How { with_id: id_comes_along(&caller.app), oldest_first: !last, distinct: false };
+    let query = select::read(&query, how)?;
+    let found = rows(&caller.app, caller.asked.at, &table, (&query, 1, 0)).await?;
+    one(found).ok_or_else(|| Error::no_objects(&table.table.name))
+}
+
+/// The only object of a page of one.
+fn one(mut page: Vec<u8>) -> Option<Answer> {
+    if page == b"[]" {
+        return None;
     }
-    out.pop();
-    out.remove(0);
-    Ok(Answer::json_text(out))
+    page.pop();
+    page.remove(0);
+    Some(Answer::json_text(page))
 }
 
 /// One object by its id, with all of its properties or some.
@@ -114,36 +108,52 @@ async fn by_id(caller: &Caller, table: &str, id: &str, query: &Map<String, Value
     if decision != Decision::Allow && !own {
         return Err(denied(table));
     }
-    let table = find_table(&caller.app, table)?;
+    let table = known(&caller.app, table)?;
     if id.is_empty() {
         return Err(Error::no_key());
     }
     refuse(query, &["loadRelations"])?;
-    let shown = select::shown(&table, query, id_comes_along(&caller.app))?;
-    let wanted = id.to_owned();
-    let read = caller.app.realm.data.read(move |db| {
-        let mut out = Vec::new();
-        let found = objects::write_some(db, &table, &shown, &wanted, &mut out)?;
-        Ok::<_, Error>(found.then_some(out))
-    });
-    let mut out = read.await?.ok_or_else(|| Error::no_such_object(id))?;
-    out.push(b'}');
-    Ok(Answer::json_text(out))
+    let how = How { with_id: id_comes_along(&caller.app), ..How::default() };
+    let mut shown = query.clone();
+    shown.retain(|name, _| name != "where" && name != "sortBy");
+    let query = select::read(&shown, how)?.of(id);
+    let found = rows(&caller.app, caller.asked.at, &table, (&query, 1, 0)).await?;
+    one(found).ok_or_else(|| Error::no_such_object(id))
 }
 
 /// A page of rows for the Console, where the rights of the developer have been checked.
-pub async fn console_find(app: &Arc<App>, table: &str, query: &Map<String, Value>) -> Reply {
-    page(app, find_table(app, table)?, query, CONSOLE_PAGE).await
+pub async fn console_find(
+    (app, now): (&Arc<App>, Millis),
+    table: &str,
+    query: &Map<String, Value>,
+) -> Reply {
+    page(app, now, &known(app, table)?, (query, CONSOLE_PAGE)).await
 }
 
 /// How many rows, for the Console.
-pub async fn console_count(app: &Arc<App>, table: &str, query: &Map<String, Value>) -> Reply {
-    count_of(app, find_table(app, table)?, query).await
+pub async fn console_count(
+    (app, now): (&Arc<App>, Millis),
+    table: &str,
+    query: &Map<String, Value>,
+) -> Reply {
+    count_of(app, now, &known(app, table)?, query).await
 }
 
-fn readable(caller: &Caller, table: &str) -> Result<Arc<Table>> {
+/// A table of one version of an application's tables.
+struct Known {
+    schema: Arc<Schema>,
+    table: Arc<Table>,
+}
+
+fn known(app: &App, name: &str) -> Result<Known> {
+    let schema = app.schema();
+    let table = schema.table(name).cloned().ok_or_else(|| Error::no_such_table(name))?;
+    Ok(Known { schema, table })
+}
+
+fn readable(caller: &Caller, table: &str) -> Result<Known> {
     match roles::may(caller, Operation::Find, table) {
-        Decision::Allow => find_table(&caller.app, table),
+        Decision::Allow => known(&caller.app, table),
         Decision::Own | Decision::Deny => Err(denied(table)),
     }
 }
@@ -161,40 +171,67 @@ fn id_comes_along(app: &App) -> bool {
     app.settings.data.include_object_id_by_default
 }
 
-async fn page(app: &App, table: Arc<Table>, query: &Map<String, Value>, usual: u64) -> Reply {
-    refuse_conditions(query)?;
+async fn page(
+    app: &App,
+    now: Millis,
+    table: &Known,
+    (query, usual): (&Map<String, Value>, u64),
+) -> Reply {
+    refuse_groups(query)?;
     let distinct = flag(query, "distinct")?;
-    let page = Page {
-        shown: select::shown(&table, query, id_comes_along(app) && !distinct)?,
-        sort: select::sort(&table, query)?,
-        oldest_first: false,
-        distinct,
-        size: number(query, "pageSize", Error::bad_page_size)?.unwrap_or(usual),
-        offset: number(query, "offset", Error::bad_offset)?.unwrap_or(0),
-    };
-    if page.size == 0 {
+    let with_id = id_comes_along(app) && !distinct;
+    let size = number(query, "pageSize", Error::bad_page_size)?.unwrap_or(usual);
+    let offset = number(query, "offset", Error::bad_offset)?.unwrap_or(0);
+    if size == 0 {
         return Err(Error::bad_page_size());
     }
-    if page.size > 100 {
+    if size > 100 {
         return Err(Error::page_too_large());
     }
-    let unseen = |by: &(usize, bool)| page.shown.iter().all(|it| it.column != by.0);
-    if distinct && page.sort.iter().any(unseen) {
-        let message = "With distinct, sort by columns that props has";
-        return Err(Error::bad_selection(message));
-    }
-    let read = app.realm.data.read(move |db| {
-        let mut out = Vec::new();
-        objects::write_page(db, &table, &page, &mut out)?;
-        Ok::<_, Error>(out)
-    });
-    Ok(Answer::json_text(read.await?))
+    let query = select::read(query, How { with_id, distinct, oldest_first: false })?;
+    Ok(Answer::json_text(rows(app, now, table, (&query, size, offset)).await?))
 }
 
-async fn count_of(app: &App, table: Arc<Table>, query: &Map<String, Value>) -> Reply {
-    refuse_conditions(query)?;
-    let count = app.realm.data.read(move |db| objects::count(db, &table)).await?;
-    Answer::json(&count)
+/// A page of rows, as a JSON array.
+async fn rows(
+    app: &App,
+    now: Millis,
+    known: &Known,
+    (query, size, offset): (&Query, u64, u64),
+) -> Result<Vec<u8>> {
+    let plan = app.plans.get(plan_key(app, known, "find", query), || {
+        let (select, recipes) = query.select(&known.table)?;
+        let data = &app.realm.data;
+        Ok(Plan::page((data.dialect(), data.scope()), &known.table, &select, recipes))
+    })?;
+    let given = query.given(&plan.recipes, now)?;
+    let read = app.realm.data.read(move |db| {
+        let mut out = Vec::new();
+        plan.write_page(db, &given, (size, offset), &mut out)?;
+        Ok::<_, Error>(out)
+    });
+    read.await.map_err(Error::of_query)
+}
+
+/// The key of a plan: whose, of which version of which table, for what, and the shape of the query.
+/// No name has a NUL or a slash in it, so no two keys run into each other.
+fn plan_key(app: &App, known: &Known, purpose: &str, query: &Query) -> String {
+    let (app, version, table) = (&app.id.0, known.schema.version, &known.table.name);
+    format!("{app}/{version}/{table}/{purpose}/{}", query.shape())
+}
+
+async fn count_of(app: &App, now: Millis, known: &Known, query: &Map<String, Value>) -> Reply {
+    refuse_groups(query)?;
+    let query = select::read_condition(query)?;
+    let plan = app.plans.get(plan_key(app, known, "count", &query), || {
+        let (condition, recipes) = query.filter(&known.table)?;
+        let data = &app.realm.data;
+        let place = (data.dialect(), data.scope());
+        Ok(Plan::count(place, &known.table, condition.as_ref(), recipes))
+    })?;
+    let given = query.given(&plan.recipes, now)?;
+    let count = app.realm.data.read(move |db| plan.read_count(db, &given)).await;
+    Answer::json(&count.map_err(Error::of_query)?)
 }
 
 /// What a query string says, like a body.
@@ -215,8 +252,8 @@ pub fn query(pairs: &Pairs) -> Map<String, Value> {
 }
 
 /// Says no rather than answering something else than what was asked.
-fn refuse_conditions(query: &Map<String, Value>) -> Result<()> {
-    refuse(query, &["where", "having", "groupBy", "loadRelations"])
+fn refuse_groups(query: &Map<String, Value>) -> Result<()> {
+    refuse(query, &["having", "groupBy", "loadRelations"])
 }
 
 fn refuse(query: &Map<String, Value>, names: &[&str]) -> Result<()> {

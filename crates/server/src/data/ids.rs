@@ -1,63 +1,91 @@
-//! The conditions of bulk calls that clients make of lists: ids, and everything. All others come
-//! with the language of conditions.
+//! Which objects a bulk call is about: a list of ids, everything, or what a condition says.
+//!
+//! Wire: data-api 2.8.
 
+use clause::{Among, Comparison, Condition, Literal, Operand, Term, Test, Value};
+
+use super::operands::Compiler;
+use super::{given, where_clause};
+use crate::clock::Millis;
 use crate::error::{Error, Result};
-use crate::store::objects::Which;
+use crate::schema::Table;
+use crate::store::query::Filter;
 
-/// The most ids of a list.
-const MOST: usize = 5000;
-
-/// Reads `objectId in ('a', 'b')`, or what clients send for everything. Fails with 1017 for any
-/// other condition, and with 3038 without one.
-pub fn read(clause: &str) -> Result<Which> {
-    let clause = clause.trim();
-    if clause.is_empty() {
-        return Err(Error::bad_parameter(
-            "The condition is missing. Send where; 1=1 is everything",
-        ));
-    }
-    let close: String = clause.split_whitespace().collect::<Vec<_>>().join("");
-    let close = close.to_ascii_lowercase();
-    if ["1=1", "objectidisnotnull", "objectid!=null"].contains(&close.as_str()) {
-        return Ok(Which::All);
-    }
-    list(clause).filter(|it| it.len() <= MOST).map(Which::Ids).ok_or_else(|| {
-        Error::where_clause("This condition is not available yet (position 1)".to_owned())
-    })
+/// The objects that a bulk call is about.
+#[derive(Clone, Debug)]
+pub struct Which {
+    /// What is to be known of them beforehand.
+    pub kind: Kind,
+    /// The condition that they meet.
+    pub filter: Filter,
 }
 
-fn list(clause: &str) -> Option<Vec<String>> {
-    let rest = clause.strip_prefix("objectId").or_else(|| clause.strip_prefix("`objectId`"))?;
-    let (word, rest) = rest.trim_start().split_at_checked(2)?;
-    let rest = rest.trim().strip_prefix('(')?.strip_suffix(')')?;
-    if !word.eq_ignore_ascii_case("in") {
-        return None;
-    }
-    let (mut ids, mut rest) = (Vec::new(), rest.trim());
-    while !rest.is_empty() {
-        rest = rest.strip_prefix('\'')?;
-        let mut id = String::new();
-        loop {
-            let (before, after) = rest.split_once('\'')?;
-            id.push_str(before);
-            // A quote that is doubled is one of the text's own.
-            let Some(more) = after.strip_prefix('\'') else {
-                rest = after.trim_start();
-                break;
+/// What is known of the objects of a bulk call beforehand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// They are those with these ids.
+    Ids(Vec<String>),
+    /// They are all of the table.
+    All,
+    /// They have to be looked for.
+    Some,
+}
+
+/// Reads a condition. Fails with 3038 without one, with 1017 for one that cannot be read, and with
+/// 1006 for a column that is not there.
+pub fn read(table: &Table, text: &str, now: Millis) -> Result<Which> {
+    let mut values = Vec::new();
+    let Some(clause) = where_clause::read(text, &mut values)? else {
+        let message = "The condition is missing. Send where; 1=1 is everything";
+        return Err(Error::bad_parameter(message));
+    };
+    let mut compiler = Compiler::new(table, &values);
+    let condition = compiler.condition(&clause.condition)?;
+    let given = given::all(&compiler.recipes, &values, now)?;
+    let kind = if is_everything(&clause.condition, &values) {
+        Kind::All
+    } else {
+        ids(&clause.condition, &values).map_or(Kind::Some, Kind::Ids)
+    };
+    Ok(Which { kind, filter: Filter { condition, given } })
+}
+
+fn is_id(operand: &Operand) -> bool {
+    matches!(&operand.term, Term::Column(it) if it.steps.is_empty() && it.column.text == "objectId")
+}
+
+/// What clients send for everything: `1=1`, `objectId is not null`, `objectId != NULL`.
+fn is_everything(condition: &Condition, values: &[Value]) -> bool {
+    match &condition.test {
+        Test::IsNull { negated: true, operand } => is_id(operand),
+        Test::Compare { comparison: Comparison::Equal, left, right } => {
+            let number = |it: &Operand| match &it.term {
+                Term::Parameter(it) => match &values.get(it.index)?.literal {
+                    Literal::Number(number) => number.int(),
+                    _ => None,
+                },
+                _ => None,
             };
-            id.push('\'');
-            rest = more;
+            number(left).is_some() && number(left) == number(right)
         }
-        ids.push(id);
-        if let Some(more) = rest.strip_prefix(',') {
-            rest = more.trim_start();
-            if rest.is_empty() {
-                return None;
-            }
-        } else if !rest.is_empty() {
-            return None;
-        }
+        _ => false,
     }
+}
+
+/// `objectId in ('a', 'b')`.
+fn ids(condition: &Condition, values: &[Value]) -> Option<Vec<String>> {
+    let Test::In { negated: false, operand, among: Among::List(list) } = &condition.test else {
+        return None;
+    };
+    let id = |it: &Operand| match &it.term {
+        Term::Parameter(it) => match &values.get(it.index)?.literal {
+            Literal::Text(text) => Some(text.clone()),
+            _ => None,
+        },
+        _ => None,
+    };
+    let mut ids = list.iter().map(id).collect::<Option<Vec<_>>>().filter(|_| is_id(operand))?;
+    ids.dedup();
     Some(ids)
 }
 
@@ -66,32 +94,47 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_of_ids_is_read_and_nothing_else_is_taken_for_one() {
-        let ids = |it: &[&str]| Some(Which::Ids(it.iter().map(|it| (*it).to_owned()).collect()));
+    fn a_list_of_ids_and_everything_are_known_from_their_text() {
+        let columns = crate::schema::common_columns().into_iter().map(|it| {
+            let mut column = crate::schema::Column::blank(&it.name, it.kind, it.maker);
+            column.physical.clone_from(&it.name);
+            column
+        });
+        let table = Table {
+            id: String::new(),
+            name: "Person".into(),
+            physical: "Person".to_owned(),
+            columns: columns.collect(),
+        };
+        let ids = |it: &[&str]| Kind::Ids(it.iter().map(|it| (*it).to_owned()).collect());
         for (clause, expected) in [
             ("objectId in ('a')", ids(&["a"])),
             ("objectId IN('a','b' , 'c''d')", ids(&["a", "b", "c'd"])),
             ("`objectId` in ('')", ids(&[""])),
             ("objectId in ()", ids(&[])),
-            (" 1=1 ", Some(Which::All)),
-            ("1 = 1", Some(Which::All)),
-            ("objectId is not null", Some(Which::All)),
-            ("objectId != NULL", Some(Which::All)),
-            ("objectId!=NULL)", None),
-            ("objectId in ('a',)", None),
-            ("objectId in ('a' 'b')", None),
-            ("objectId in ('a') or 1=1", None),
-            ("objectId in ('a') or objectId in ('b')", None),
-            ("objectId in (a)", None),
-            ("objectId not in ('a')", None),
-            ("objectIdin ('a", None),
-            ("objectId", None),
-            ("name in ('a')", None),
-            ("objectId = 'a'", None),
+            (" 1=1 ", Kind::All),
+            ("1 = 1", Kind::All),
+            ("objectId is not null", Kind::All),
+            ("objectId != NULL", Kind::All),
+            ("objectId!=NULL", Kind::All),
+            ("1 = 2", Kind::Some),
+            ("objectId in ('a') or 1=1", Kind::Some),
+            ("objectId not in ('a')", Kind::Some),
+            ("objectId is null", Kind::Some),
+            ("ownerId in ('a')", Kind::Some),
+            ("objectId = 'a'", Kind::Some),
         ] {
-            assert_eq!(read(clause).ok(), expected, "{clause}");
+            assert_eq!(read(&table, clause, Millis(0)).unwrap().kind, expected, "{clause}");
         }
-        assert_eq!(read(" ").unwrap_err().code, 3038);
-        assert_eq!(read("a = 1").unwrap_err().code, 1017);
+        for (clause, code) in [
+            (" ", 3038),
+            ("objectId!=NULL)", 1017),
+            ("objectId in ('a',)", 1017),
+            ("objectId in ('a' 'b')", 1017),
+            ("objectIdin ('a", 1017),
+            ("name in ('a')", 1006),
+        ] {
+            assert_eq!(read(&table, clause, Millis(0)).unwrap_err().code, code, "{clause}");
+        }
     }
 }

@@ -7,10 +7,13 @@ pub mod clear;
 pub mod columns;
 mod describe;
 mod find;
+mod given;
 pub mod grow;
 mod ids;
+mod operands;
 pub mod save;
 mod select;
+mod where_clause;
 pub mod write;
 
 pub use find::{console_count, console_find, find_table, query, read_one};
@@ -114,7 +117,7 @@ fn writing() -> Vec<Route> {
 fn in_bulk() -> Vec<Route> {
     let (row, ids) = (named("Object"), list(&text()));
     let one_table = "/data/bulk/{table}";
-    let condition = object(&[("where", text(), "Which: objectId in ('…', …), or 1=1 for all")]);
+    let condition = object(&[("where", text(), "A condition; 1=1 is everything")]);
     vec![
         post(
             ("createMany", one_table, "Adds at most 1000 objects, all or none"),
@@ -198,11 +201,15 @@ fn of_tables() -> Vec<Route> {
 /// What a request for a page has in its body.
 pub fn page_shape() -> Value {
     object(&[
-        ("where?", text(), "A condition; not served yet"),
-        ("props?", any(), "Columns, as a list or with commas between; * is all; column as name"),
+        ("where?", text(), "A condition, such as age >= 18 and name like 'A%'"),
+        (
+            "props?",
+            any(),
+            "Columns and calculations, as a list or with commas between; * is all; column as name",
+        ),
         ("property?", any(), "Columns, shown beside objectId"),
         ("excludeProps?", any(), "Columns to leave out"),
-        ("sortBy?", any(), "Columns, each with asc or desc"),
+        ("sortBy?", any(), "Columns and calculations, each with asc or desc"),
         ("distinct?", flag(), "Whether objects that show the same count once"),
         ("pageSize?", number(), "Objects at most, 1 to 100; by default 10, in the Console 15"),
         ("offset?", number(), "Objects to leave out before them"),
@@ -211,13 +218,13 @@ pub fn page_shape() -> Value {
 
 /// What a request for a count has in its body.
 pub fn count_shape() -> Value {
-    object(&[("where?", text(), "A condition; not served yet")])
+    object(&[("where?", text(), "A condition, such as age >= 18 and name like 'A%'")])
 }
 
 /// The same in a query.
 const PAGE: &[(&str, &str)] = &[
-    ("where", "A condition; not served yet"),
-    ("props", "Columns, with commas between; * is all; column as name"),
+    ("where", "A condition, such as age >= 18 and name like 'A%'"),
+    ("props", "Columns and calculations, with commas between; * is all; column as name"),
     ("property", "A column, shown beside objectId; may be repeated"),
     ("excludeProps", "Columns to leave out, with commas between"),
     ("sortBy", "Columns, each with asc or desc, with commas between"),
@@ -225,8 +232,8 @@ const PAGE: &[(&str, &str)] = &[
     ("pageSize", "Objects at most, 1 to 100; by default 10"),
     ("offset", "Objects to leave out before them"),
 ];
-const WHICH: &[(&str, &str)] = &[("where", "Which: objectId in ('…', …), or 1=1 for all")];
-const COUNT: &[u32] = &[1009, 1013, 1017, 2000];
+const WHICH: &[(&str, &str)] = &[("where", "A condition; 1=1 is everything")];
+const COUNT: &[u32] = &[1006, 1009, 1013, 1017, 2000];
 const FIND: &[u32] = &[1004, 1005, 1006, 1009, 1013, 1017, 1025, 2000];
 const ENDS: &[u32] = &[1006, 1009, 1010, 1013, 1017, 2000];
 /// Writing an object; a user is registered or changed, with the refusals of that.
@@ -235,7 +242,7 @@ pub const SAVE: &[u32] = &[
     3012, 3013, 3018, 3029, 3033, 3038, 3039, 3040, 3045, 8023, 8044, 20041, 20043,
 ];
 const BULK: &[u32] = &[
-    1001, 1007, 1009, 1012, 1017, 1021, 1036, 1038, 1110, 1137, 1155, 1165, 2000, 3038, 3039, 3040,
-    3045, 3098, 8023, 20041, 20043,
+    1001, 1006, 1007, 1009, 1012, 1017, 1021, 1036, 1038, 1110, 1137, 1155, 1165, 2000, 3038, 3039,
+    3040, 3045, 3098, 8023, 20041, 20043,
 ];
-const DELETE: &[u32] = &[1009, 1014, 1017, 2000, 3038];
+const DELETE: &[u32] = &[1006, 1009, 1014, 1017, 2000, 3038];

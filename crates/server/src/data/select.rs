@@ -1,188 +1,280 @@
-//! What an answer shows of an object: `props`, `property`, `excludeProps`; and in which order
-//! objects come: `sortBy`.
+//! What a query asks for: which objects, what of them, in which order.
 //!
-//! Wire: data-api 2.4, 2.5. Functions, aggregates and paths over relations are refused with 1017
-//! until they are compiled.
+//! Wire: data-api 2.4, 2.5. Aggregates and paths over relations are refused with 1017 until they are
+//! compiled.
 
 use std::collections::HashSet;
+use std::fmt::Write as _;
 
-use serde_json::{Map, Value};
+use clause::{At, Clause, Limits, List, Order, Property, Sort, Split as _, Value};
+use serde_json::{Map, Value as Json};
 
+use super::operands::{Compiler, What};
+use super::{given, where_clause};
+use crate::clock::Millis;
 use crate::error::{Error, Result};
 use crate::schema::Table;
-use crate::store::objects::{Shown, all_shown};
+use crate::store::conditions::{Cond, Expr, Given, Sign, Type};
+use crate::store::query::{Key, Output, Recipe, Select, Shows};
 
 /// The most entries of a list in a query.
 const MOST: usize = 500;
 
-/// What the query asks to be shown. `id_comes_along`: whether `props` shows `objectId` unasked.
-///
-/// Fails with 1006 for a column that is not there, and with 1017 for what is not served yet.
-pub fn shown(
-    table: &Table,
-    query: &Map<String, Value>,
-    id_comes_along: bool,
-) -> Result<Vec<Shown>> {
-    let (props, property) = (list(query.get("props"))?, list(query.get("property"))?);
-    let mut shown: Vec<Shown> = Vec::new();
-    let mut add = |it: Shown| {
-        if shown.iter().all(|known| known.name != it.name) {
-            shown.push(it);
-        }
-    };
-    let mut all = props.is_empty() && property.is_empty();
-    for entry in props.iter().chain(&property) {
-        match read(entry)? {
-            Entry::All => all = true,
-            Entry::One { column, name } => {
-                let column = find(table, &column)?;
-                let name = name.unwrap_or_else(|| table.columns[column].name.clone());
-                add(Shown { name, column });
-            }
-        }
-    }
-    if all {
-        all_shown(table).into_iter().for_each(&mut add);
-    } else if !property.is_empty() || id_comes_along {
-        let column = find(table, "objectId")?;
-        add(Shown { name: "objectId".to_owned(), column });
-    }
-    let left_out = list(query.get("excludeProps"))?;
-    shown.retain(|it| !left_out.iter().any(|out| bare(out) == Some(it.name.as_str())));
-    Ok(shown)
+/// A query as it was sent, with its values taken out: what is left is its shape.
+pub struct Query {
+    clause: Option<Clause>,
+    /// The index of the id that is asked for.
+    id: Option<usize>,
+    props: List<Property>,
+    left_out: HashSet<String>,
+    sort: List<Sort>,
+    /// For each entry of `sort` the entry of `props` that says the same.
+    same: Vec<Option<usize>>,
+    values: Vec<Value>,
+    how: How,
 }
 
-/// The columns to sort by, each with whether the largest comes first. Fails like [`shown`].
-pub fn sort(table: &Table, query: &Map<String, Value>) -> Result<Vec<(usize, bool)>> {
-    let mut by: Vec<(usize, bool)> = Vec::new();
-    for entry in list(query.get("sortBy"))? {
-        let (column, order) = match entry.rsplit_once(char::is_whitespace) {
-            Some((column, order)) => (column.trim_end(), order),
-            None => (entry.as_str(), "asc"),
+/// What does not depend on the texts of a query.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct How {
+    /// Whether `objectId` is shown unasked.
+    pub with_id: bool,
+    /// Whether objects that show the same count once.
+    pub distinct: bool,
+    /// Without an order: whether the oldest object comes first.
+    pub oldest_first: bool,
+}
+
+/// Reads what a query says. Fails with 1017 for a condition that cannot be read, and with 1006 for a
+/// list that cannot be.
+pub fn read(query: &Map<String, Json>, how: How) -> Result<Query> {
+    let limits = Limits::default();
+    let mut values = Vec::new();
+    let clause = where_clause::read(text(query, "where")?, &mut values)?;
+    let mut props = list(query, "props", |it| clause::props(it, &limits))?;
+    let property = list(query, "property", |it| clause::props(it, &limits))?;
+    let with_id = how.with_id || !property.0.is_empty();
+    props.0.extend(property.0);
+    let mut sort = list(query, "sortBy", |it| clause::sort(it, &limits))?;
+    let mut left_out = HashSet::new();
+    for path in list(query, "excludeProps", |it| clause::columns(it, &limits))?.0 {
+        left_out.insert(path.column.text);
+    }
+    let same = if how.distinct {
+        let shown: Vec<Option<String>> = props.0.iter().map(operand_text).collect();
+        let place = |it: &Sort| {
+            let text = Some(it.operand.to_string());
+            shown.iter().position(|shown| *shown == text)
         };
-        let downwards = match order.to_ascii_lowercase().as_str() {
-            "asc" => false,
-            "desc" => true,
-            _ => return Err(Error::bad_order()),
+        sort.0.iter().map(place).collect()
+    } else {
+        Vec::new()
+    };
+    props.split(&mut values);
+    sort.split(&mut values);
+    let how = How { with_id, ..how };
+    Ok(Query { clause, id: None, props, left_out, sort, same, values, how })
+}
+
+/// Reads the condition of a count.
+pub fn read_condition(query: &Map<String, Json>) -> Result<Query> {
+    let mut only = Map::new();
+    if let Some(clause) = query.get("where") {
+        only.insert("where".to_owned(), clause.clone());
+    }
+    read(&only, How::default())
+}
+
+fn operand_text(property: &Property) -> Option<String> {
+    match property {
+        Property::All(_) => None,
+        Property::One { operand, .. } => Some(operand.to_string()),
+    }
+}
+
+fn text<'q>(query: &'q Map<String, Json>, name: &str) -> Result<&'q str> {
+    match query.get(name) {
+        None | Some(Json::Null) => Ok(""),
+        Some(Json::String(text)) => Ok(text),
+        Some(Json::Array(list)) if list.is_empty() => Ok(""),
+        Some(_) => Err(Error::where_clause(format!("Invalid where clause: {name} must be a text"))),
+    }
+}
+
+/// A list of a query: a text with commas, or an array of such texts.
+fn list<T>(
+    query: &Map<String, Json>,
+    name: &str,
+    read: impl Fn(&str) -> Result<List<T>, clause::Error>,
+) -> Result<List<T>> {
+    let texts: Vec<&str> = match query.get(name) {
+        Some(Json::String(text)) => vec![text],
+        Some(Json::Array(list)) => list.iter().filter_map(Json::as_str).collect(),
+        _ => Vec::new(),
+    };
+    let mut all = List(Vec::new());
+    for text in texts {
+        let unreadable = |it: clause::Error| {
+            let message = format!("{name} cannot be read: {it}");
+            Error::bad_selection(message).at_character(it.offset())
         };
-        let column = bare(column).ok_or_else(|| not_yet(&entry))?;
-        let column = find(table, column)?;
-        if table.columns[column].kind == crate::schema::Kind::Json {
+        all.0.extend(read(text).map_err(unreadable)?.0);
+        if all.0.len() > MOST {
+            return Err(Error::bad_selection(format!("{MOST} entries of a list are the most")));
+        }
+    }
+    Ok(all)
+}
+
+impl Query {
+    /// The same query for the one object with that id.
+    #[must_use]
+    pub fn of(mut self, id: &str) -> Self {
+        self.id = Some(self.values.len());
+        let literal = clause::Literal::Text(id.to_owned());
+        self.values.push(Value { at: At(0), literal });
+        self
+    }
+
+    /// What tells this query from all that need another plan, for one table.
+    pub fn shape(&self) -> String {
+        let mut shape = String::new();
+        if let Some(clause) = &self.clause {
+            // Writing to a String cannot fail.
+            let _ = write!(shape, "{clause}");
+        }
+        let mut left_out: Vec<&String> = self.left_out.iter().collect();
+        left_out.sort_unstable();
+        let (props, sort, how) = (&self.props, &self.sort, &self.how);
+        let _ = write!(shape, "\0{:?}\0{props}\0{sort}\0{left_out:?}\0{how:?}\0", self.id);
+        let _ = write!(shape, "{:?}\0", self.same);
+        shape.extend(self.values.iter().map(|it| given::looks(it).letter()));
+        shape
+    }
+
+    /// The values of a statement that was made for this shape.
+    pub fn given(&self, recipes: &[Recipe], now: Millis) -> Result<Vec<Given>> {
+        given::all(recipes, &self.values, now)
+    }
+
+    /// What the store is to find. Fails with 1006 for a column that is not there, and with 1017.
+    pub fn select(&self, table: &Table) -> Result<(Select, Vec<Recipe>)> {
+        let mut compiler = Compiler::new(table, &self.values);
+        let outputs = self.outputs(&mut compiler)?;
+        let condition = self.condition(&mut compiler)?;
+        let order = self.order(&mut compiler, &outputs)?;
+        let How { oldest_first, distinct, .. } = self.how;
+        Ok((Select { outputs, condition, order, oldest_first, distinct }, compiler.recipes))
+    }
+
+    /// Which objects are meant; `None`: all. Fails like [`select`](Self::select).
+    pub fn filter(&self, table: &Table) -> Result<(Option<Cond>, Vec<Recipe>)> {
+        let mut compiler = Compiler::new(table, &self.values);
+        let condition = self.condition(&mut compiler)?;
+        Ok((condition, compiler.recipes))
+    }
+
+    fn condition(&self, compiler: &mut Compiler<'_>) -> Result<Option<Cond>> {
+        if let Some(id) = self.id {
+            compiler.recipes.push(Recipe::Client(id, Type::Text));
+            let id = Expr::Bound(compiler.recipes.len() - 1, Type::Text);
+            let column = Expr::Column("objectId".to_owned());
+            return Ok(Some(Cond::Compare(column, Sign::Equal, id)));
+        }
+        self.clause.as_ref().map(|it| compiler.condition(&it.condition)).transpose()
+    }
+
+    fn outputs(&self, compiler: &mut Compiler<'_>) -> Result<Vec<Output>> {
+        let mut outputs: Vec<Output> = Vec::new();
+        let mut add = |it: Output| {
+            if outputs.iter().all(|known| known.name != it.name) {
+                outputs.push(it);
+            }
+        };
+        let mut all = self.props.0.is_empty();
+        for property in &self.props.0 {
+            match property {
+                Property::All(_) => all = true,
+                Property::One { operand, .. } => {
+                    let name = property.key().unwrap_or_default();
+                    if name == "___class" {
+                        let message = "___class is taken. Use another name";
+                        return Err(Error::bad_selection(message));
+                    }
+                    add(Output { name, shows: shows(compiler, operand)? });
+                }
+            }
+        }
+        let table = compiler.table;
+        let column = |(column, it): (usize, &crate::schema::Column)| Output {
+            name: it.name.clone(),
+            shows: Shows::Column(column),
+        };
+        let shown = table.columns.iter().enumerate().filter(|it| table.shows(it.1));
+        if all {
+            shown.map(column).for_each(&mut add);
+        } else if self.how.with_id {
+            shown.filter(|it| it.1.name == "objectId").map(column).for_each(&mut add);
+        }
+        outputs.retain(|it| !self.left_out.contains(&it.name));
+        Ok(outputs)
+    }
+
+    fn order(&self, compiler: &mut Compiler<'_>, outputs: &[Output]) -> Result<Vec<(Key, bool)>> {
+        let mut order: Vec<(Key, bool)> = Vec::new();
+        for (index, sort) in self.sort.0.iter().enumerate() {
+            let downwards = sort.order == Order::Descending;
+            let mut keys = keys(compiler, &sort.operand)?;
+            if self.how.distinct {
+                let same = self.same.get(index).copied().flatten();
+                let name = same.and_then(|it| self.props.0.get(it)).and_then(Property::key);
+                let is_same = |it: &Output| match (&keys[0], &it.shows) {
+                    (Key::Column(key), Shows::Column(column)) => key == column,
+                    _ => Some(&it.name) == name.as_ref(),
+                };
+                let place = outputs.iter().position(is_same).ok_or_else(|| {
+                    Error::bad_selection("With distinct, sort by columns that props has")
+                })?;
+                keys = vec![Key::Output(place)];
+            }
+            order.extend(keys.into_iter().map(|it| (it, downwards)));
+        }
+        Ok(order)
+    }
+}
+
+fn shows(compiler: &mut Compiler<'_>, operand: &clause::Operand) -> Result<Shows> {
+    if let clause::Term::Column(path) = &operand.term {
+        return Ok(Shows::Column(compiler.column(path)?));
+    }
+    let side = compiler.side(operand)?;
+    Ok(match &side.what {
+        What::Json(part) => Shows::Json(part.clone()),
+        What::Typed(expr, of, _) => Shows::Value(expr.clone(), *of),
+        What::Literal(_) | What::Null => {
+            let of = compiler.target(std::slice::from_ref(&side), side.at)?;
+            Shows::Value(compiler.fit(side, of)?.0, of)
+        }
+    })
+}
+
+/// A part of a JSON value sorts its numbers, then its texts: two keys.
+fn keys(compiler: &mut Compiler<'_>, operand: &clause::Operand) -> Result<Vec<Key>> {
+    if let clause::Term::Column(path) = &operand.term {
+        let column = compiler.column(path)?;
+        if compiler.table.columns[column].kind == crate::schema::Kind::Json {
             return Err(Error::bad_selection("A JSON column has no order. Sort by another one"));
         }
-        if by.iter().all(|it| it.0 != column) {
-            by.push((column, downwards));
+        return Ok(vec![Key::Column(column)]);
+    }
+    let side = compiler.side(operand)?;
+    match &side.what {
+        What::Typed(expr, ..) => Ok(vec![Key::Value(expr.clone())]),
+        What::Json(_) => {
+            let number = compiler.fit(side.clone(), Type::Number)?.0;
+            let text = compiler.fit(side, Type::Text)?.0;
+            Ok(vec![Key::Value(number), Key::Value(text)])
         }
-    }
-    Ok(by)
-}
-
-fn find(table: &Table, name: &str) -> Result<usize> {
-    table.shown(name).ok_or_else(|| Error::no_such_column(name, &table.name))
-}
-
-/// An entry of `props`.
-enum Entry {
-    /// `*`.
-    All,
-    /// `column` or `column as name`.
-    One { column: String, name: Option<String> },
-}
-
-fn read(entry: &str) -> Result<Entry> {
-    if entry == "*" {
-        return Ok(Entry::All);
-    }
-    if let Some(column) = bare(entry) {
-        return Ok(Entry::One { column: column.to_owned(), name: None });
-    }
-    let named = entry.split_once(char::is_whitespace).and_then(|(column, rest)| {
-        let (word, name) = rest.trim_start().split_once(char::is_whitespace)?;
-        let is_as = word.eq_ignore_ascii_case("as");
-        Some((bare(column).filter(|_| is_as)?, bare(name.trim_start())?))
-    });
-    let (column, name) = named.ok_or_else(|| not_yet(entry))?;
-    if name == "___class" {
-        return Err(Error::bad_selection("___class is taken. Use another name"));
-    }
-    Ok(Entry::One { column: column.to_owned(), name: Some(name.to_owned()) })
-}
-
-/// A name alone, with or without back-ticks.
-fn bare(text: &str) -> Option<&str> {
-    if let Some(inner) = text.strip_prefix('`').and_then(|it| it.strip_suffix('`')) {
-        return Some(inner).filter(|it| !it.is_empty() && !it.contains('`'));
-    }
-    let is_name = |it: char| it.is_alphanumeric() || it == '_';
-    Some(text).filter(|it| !it.is_empty() && it.chars().all(is_name))
-}
-
-fn not_yet(entry: &str) -> Error {
-    let short: String = entry.chars().take(60).collect();
-    Error::where_clause(format!("{short} is not available yet (position 1)"))
-}
-
-/// A list of a query: a text with commas, or an array of such texts, each entry once. A comma within
-/// parentheses or quotes is none.
-fn list(value: Option<&Value>) -> Result<Vec<String>> {
-    let (mut entries, mut seen) = (Vec::new(), HashSet::new());
-    match value {
-        Some(Value::String(text)) => split(text, &mut entries),
-        Some(Value::Array(list)) => {
-            list.iter().filter_map(Value::as_str).for_each(|it| split(it, &mut entries));
-        }
-        _ => {}
-    }
-    entries.retain(|it: &String| seen.insert(it.clone()));
-    if entries.len() > MOST {
-        return Err(Error::bad_selection(format!("{MOST} entries of a list are the most")));
-    }
-    Ok(entries)
-}
-
-fn split(text: &str, entries: &mut Vec<String>) {
-    let (mut depth, mut quote, mut start) = (0_usize, None, 0);
-    let mut add = |entry: &str| {
-        let entry = entry.trim();
-        if !entry.is_empty() {
-            entries.push(entry.to_owned());
-        }
-    };
-    for (at, letter) in text.char_indices() {
-        match (quote, letter) {
-            (Some(open), it) if it == open => quote = None,
-            (None, '\'' | '"' | '`') => quote = Some(letter),
-            (None, '(') => depth += 1,
-            (None, ')') => depth = depth.saturating_sub(1),
-            (None, ',') if depth == 0 => {
-                add(&text[start..at]);
-                start = at + 1;
-            }
-            _ => {}
-        }
-    }
-    add(&text[start..]);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_list_is_split_where_a_comma_stands_alone() {
-        for (text, expected) in [
-            ("", vec![]),
-            (" , ,", vec![]),
-            ("a", vec!["a"]),
-            (" a , b ", vec!["a", "b"]),
-            ("f(a, b) as c, `a,b`, 'x,y'", vec!["f(a, b) as c", "`a,b`", "'x,y'"]),
-            ("f((a,b),c),d", vec!["f((a,b),c)", "d"]),
-            (")a,b", vec![")a", "b"]),
-            ("'a,b", vec!["'a,b"]),
-        ] {
-            let mut entries = Vec::new();
-            split(text, &mut entries);
-            assert_eq!(entries, expected, "{text}");
-        }
+        What::Literal(_) | What::Null => Err(Error::bad_order()),
     }
 }

@@ -87,6 +87,19 @@ impl Table {
         self.columns.iter().find(|it| it.identity)
     }
 
+    /// Whether what was checked against `checked` may be written into this table: each column of
+    /// before asks for the same, and no new one asks for anything.
+    pub fn takes_what_fits(&self, checked: &Self) -> bool {
+        let same = |new: &Column| {
+            let old = checked.columns.iter().find(|it| it.id == new.id);
+            old.map_or_else(|| new.asks_for_nothing(), |old| old.asks_for_the_same(new))
+        };
+        let there = |old: &Column| self.columns.iter().any(|it| it.id == old.id);
+        (&self.id, &self.physical) == (&checked.id, &checked.physical)
+            && self.columns.iter().all(same)
+            && checked.columns.iter().all(there)
+    }
+
     /// Whether this is the table of users.
     pub fn is_users(&self) -> bool {
         &*self.name == USERS
@@ -142,6 +155,17 @@ impl Column {
             maker,
             becoming: None,
         }
+    }
+
+    fn asks_for_nothing(&self) -> bool {
+        !self.is_required() && !self.identity && self.default.is_none() && self.becoming.is_none()
+    }
+
+    fn asks_for_the_same(&self, other: &Self) -> bool {
+        let next = |it: &Self| it.becoming.as_ref().map(|it| becoming::to_json(it));
+        (self.identity, self.maker) == (other.identity, other.maker)
+            && becoming::to_json(self) == becoming::to_json(other)
+            && next(self) == next(other)
     }
 
     /// Whether an object must have a value, now or as soon as it is what it will be.

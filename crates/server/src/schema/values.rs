@@ -105,7 +105,8 @@ fn whole(number: &serde_json::Number) -> Option<i64> {
     whole.filter(|it| it.unsigned_abs() <= MOST.unsigned_abs())
 }
 
-/// Milliseconds from a number, a decimal text or an ISO 8601 text (without an offset: UTC).
+/// Milliseconds from a number, a decimal text or a date as clients write them (data-api 3.6; without
+/// a zone: UTC).
 pub fn instant(value: &Value) -> Option<i64> {
     let millis = match value {
         Value::Number(number) => whole(number)?,
@@ -115,9 +116,10 @@ pub fn instant(value: &Value) -> Option<i64> {
                 millis
             } else if let Ok(time) = text.parse::<jiff::Timestamp>() {
                 time.as_millisecond()
-            } else {
-                let time = text.parse::<DateTime>().ok()?;
+            } else if let Ok(time) = text.parse::<DateTime>() {
                 time.to_zoned(TimeZone::UTC).ok()?.timestamp().as_millisecond()
+            } else {
+                clause::date(text)?
             }
         }
         _ => return None,
@@ -136,6 +138,13 @@ pub fn write_json(kind: Kind, value: ValueRef<'_>, out: &mut Vec<u8>) {
         (Kind::Json, ValueRef::Text(it)) => out.extend_from_slice(it.as_bytes()),
         (_, ValueRef::Text(it)) => write_text(it, out),
     }
+}
+
+/// The day of a time, as an answer shows it: 2023-11-14.
+pub fn day_text(millis: i64) -> String {
+    let days = jiff::Span::new().try_days(millis.div_euclid(86_400_000));
+    let day = days.and_then(|it| jiff::civil::date(1970, 1, 1).checked_add(it));
+    day.map_or_else(|_| millis.to_string(), |it| it.to_string())
 }
 
 fn write_bool(value: bool, out: &mut Vec<u8>) {

@@ -20,7 +20,7 @@ async fn stored(server: &TestServer) -> Vec<String> {
 
 /// Routes with a method that may have a body, and that take none: what is sent is not looked at.
 const WITHOUT_BODY: &[&str] =
-    &["loginAsGuest", "logoutAll", "regenerateKey", "setUp", "unlockUser"];
+    &["loginAsGuest", "logoutAll", "unlockUser", "regenerateKey", "setUp"];
 
 /// Bodies that no reader of JSON may take, with the refusal.
 fn broken() -> Vec<(&'static str, Vec<u8>, u64)> {
@@ -203,7 +203,10 @@ async fn a_value_of_the_wrong_type_is_refused_and_never_interpreted() {
         ("sort by the password", find(app, json!({ "sortBy": ["password"] })), 1006),
         ("the password as a property", find(app, json!({ "props": ["password"] })), 1006),
         ("sort in no order", find(app, json!({ "sortBy": ["email up"] })), 1006),
-        ("a condition", find(app, json!({ "where": "email = 'a'" })), 1017),
+        ("half a condition", find(app, json!({ "where": "email = " })), 1017),
+        ("a condition of another type", find(app, json!({ "where": "created = 'soon'" })), 1017),
+        ("a condition that is no text", find(app, json!({ "where": { "email": "a" } })), 1017),
+        ("a condition on the password", find(app, json!({ "where": "password = 'a'" })), 1006),
     ] {
         let reply = call.send().await;
         assert_eq!(reply.code(), code, "{what}: {reply:?}");
