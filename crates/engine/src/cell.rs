@@ -299,6 +299,18 @@ impl Database {
         self.run(Lane::Write, f).await
     }
 
+    /// Runs one statement outside of any transaction: PostgreSQL wants that for
+    /// `create index concurrently` and the like. On SQLite it is a transaction of its own.
+    ///
+    /// A statement that fails may leave half of what it was to do.
+    pub async fn alone(&self, sql: String) -> Result<()> {
+        match self.dialect() {
+            Dialect::Sqlite => self.write(move |tx| tx.batch(&sql)).await,
+            // A unit that reads has no transaction there.
+            Dialect::Postgres => self.read(move |db| db.alone(&sql)).await,
+        }
+    }
+
     async fn run<T, E>(
         &self,
         lane: Lane,

@@ -94,6 +94,15 @@ impl Db<'_> {
         self.run(&q.sql, &values, row)
     }
 
+    /// Runs a statement by itself; only where there is no transaction.
+    pub(crate) fn alone(&self, sql: &str) -> Result<()> {
+        let sql = self.common.translator.translate_once(sql, &self.scope.place)?;
+        self.statement(&sql, |link| match link {
+            Link::Sqlite(connection) => connection.batch(&sql),
+            Link::Postgres(session) => session.batch(&sql),
+        })
+    }
+
     /// The engine's way to say things.
     pub fn dialect(&self) -> Dialect {
         self.common.translator.dialect()
@@ -278,6 +287,16 @@ impl Tx<'_> {
         match self.db.dialect() {
             Dialect::Sqlite => Ok(()),
             Dialect::Postgres => self.plain(&format!("select pg_advisory_xact_lock({key})")),
+        }
+    }
+
+    /// Waits until no other transaction holds the lock `key` [exclusively](Self::exclusive), and
+    /// holds it until the end of this one beside any number of others. Who waits to have it alone is
+    /// not overtaken. On SQLite there is but one writer.
+    pub fn shared(&self, key: i64) -> Result<()> {
+        match self.db.dialect() {
+            Dialect::Sqlite => Ok(()),
+            Dialect::Postgres => self.plain(&format!("select pg_advisory_xact_lock_shared({key})")),
         }
     }
 

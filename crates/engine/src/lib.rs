@@ -22,7 +22,7 @@ mod work;
 
 pub use cell::{Cell, Database, PostgresOptions, SqliteOptions, Stats};
 pub use db::{Db, Tx};
-pub use dialect::{Dialect, Kind};
+pub use dialect::{Dialect, Kind, Watch};
 pub use error::{Error, Result};
 pub use faults::{Faults, Hooks, Seen};
 pub use row::Row;

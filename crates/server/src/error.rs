@@ -158,6 +158,10 @@ refusals! {
     identity_changed: CONFLICT, 20041, "The property that users log in with changed at this moment. Try again";
     /// Another change of the identity is under way.
     identity_changing: CONFLICT, 20042, "Another property is just becoming the identity. Wait until that is done";
+    /// The columns of a table changed while an object was being written, again and again.
+    table_changed: CONFLICT, 20043, "The columns of the table changed at this moment. Try again";
+    /// A change of a table or column while another one of it goes on.
+    schema_busy: CONFLICT, 1138, "Another change of this column is under way. Wait until it is done, or cancel it";
     /// No object has that id.
     no_such_object(id: &str): BAD_REQUEST, 1000, "Entity with ID {id} not found";
     /// An `offset` that is no whole number from 0 on.
@@ -223,6 +227,17 @@ impl Error {
         self.data =
             Some(Box::new(data.map(|(name, it)| (name.to_owned(), it)).into_iter().collect()));
         self
+    }
+
+    /// Whether what was prepared does not fit the tables any more, and is to be prepared again.
+    pub fn is_table_changed(&self) -> bool {
+        self.code == 20043
+    }
+
+    /// Whether somebody else had a lock for longer than this was to wait.
+    pub fn is_locked(&self) -> bool {
+        let cause = self.cause.as_deref().and_then(|it| it.downcast_ref::<engine::Error>());
+        matches!(cause, Some(engine::Error::Locked))
     }
 
     /// 500: a failure that the client can do nothing about.

@@ -20,7 +20,7 @@ use crate::web::{Answer, Body, Desk, Names, Reply, State};
 const MOST: usize = 1000;
 
 fn change(server: Server, desk: &Desk) -> Result<Change> {
-    Ok(Change { server, app: desk.app()?.clone(), author: desk.author() })
+    Ok(Change::new(server, desk.app()?.clone(), desk.author()))
 }
 
 /// `POST /{app}/console/data/{table}`.

@@ -20,45 +20,121 @@ const MOST_COLUMNS: usize = 200;
 const MOST_A_DAY: i64 = 20;
 const DAY: Seconds = Seconds(24 * 3600);
 
-/// The table `name` as this transaction sees it, with a column for each of the `wanted`
-/// properties. It is made if it is not there and dynamic schema is on. What was made becomes known
-/// when the transaction commits.
+/// How often a change is prepared anew because the tables have changed meanwhile.
+const MOST_TRIES: usize = 8;
+
+/// A change that is prepared and tried again, on the tables as they are by then, while it fails
+/// because they are not those that it was checked against.
+pub struct Tries {
+    /// The change, with the tables to check against.
+    pub change: Change,
+    left: usize,
+}
+
+impl Tries {
+    /// Not tried yet.
+    pub fn new(change: Change) -> Self {
+        Self { change, left: MOST_TRIES }
+    }
+
+    /// What a try has given; `None` if there is to be another one.
+    pub async fn settle<T>(&mut self, tried: Result<T>) -> Result<Option<T>> {
+        match tried {
+            Err(error) if error.is_table_changed() && self.left > 1 => {
+                self.left -= 1;
+                let (app, server) = (&self.change.app, &self.change.server);
+                let schema = Arc::new(app.realm.data.read(store::schema::load).await?);
+                app.set_schema(&schema);
+                server.apps.set_schema(&app.id, &schema);
+                self.change.schema = schema;
+                Ok(None)
+            }
+            tried => tried.map(Some),
+        }
+    }
+}
+
+/// Whether a transaction adds columns to the tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tables {
+    /// It does not.
+    Stay,
+    /// It does: others wait for it.
+    Grow,
+}
+
+impl Tables {
+    /// They grow by these properties, if there are any.
+    pub fn by(unknown: &[(String, Value)]) -> Self {
+        if unknown.is_empty() { Self::Stay } else { Self::Grow }
+    }
+}
+
+/// Has the tables stay those that `change` was checked against until the transaction ends: the
+/// first thing that a transaction does which writes what was checked. Fails with 20043 if they have
+/// changed; [`Tries`] tries again then.
+pub fn hold(tx: &Tx<'_>, change: &Change, tables: Tables) -> Result<()> {
+    let version = match tables {
+        Tables::Stay => store::schema::hold(tx)?,
+        Tables::Grow => {
+            // A reader that takes long must not make all others wait behind this.
+            tx.lock_timeout(std::time::Duration::from_secs(2))?;
+            store::schema::hold_to_change(tx)?
+        }
+    };
+    if version == change.schema.version { Ok(()) } else { Err(Error::table_changed()) }
+}
+
+/// The table `name`, with a column for each of the `wanted` properties; see [`grown`].
 pub fn with_columns(
     tx: &Tx<'_>,
     change: &Change,
     name: &str,
     wanted: &[(String, Value)],
 ) -> Result<Arc<Table>> {
-    let known = change.app.schema();
+    let schema = grown(tx, change, name, wanted)?;
+    schema.table(name).cloned().ok_or_else(|| Error::no_such_table(name))
+}
+
+/// The tables as this transaction sees them, with a table `name` that has a column for each of the
+/// `wanted` properties. It is made if it is not there and dynamic schema is on. What was made
+/// becomes known when the transaction commits.
+pub fn grown(
+    tx: &Tx<'_>,
+    change: &Change,
+    name: &str,
+    wanted: &[(String, Value)],
+) -> Result<Arc<Schema>> {
     let lacks = |table: &Table| wanted.iter().any(|it| table.column(&it.0).is_none());
-    if let Some(table) = known.table(name).filter(|it| !lacks(it)) {
-        return Ok(Arc::clone(table));
+    if change.schema.table(name).is_some_and(|it| !lacks(it)) {
+        return Ok(Arc::clone(&change.schema));
     }
-    // A reader that takes long must not make all others wait behind this.
-    tx.lock_timeout(std::time::Duration::from_secs(2))?;
+    let may = change.app.settings.data.dynamic_schema;
     store::schema::raise_version(tx)?;
     let now = change.author.at;
     let mut schema = store::schema::load(tx)?;
     let random = &change.server.random;
     if schema.table(name).is_none() {
-        if !change.app.settings.data.dynamic_schema || !crate::schema::names::allowed(name) {
+        if !may || !crate::schema::names::allowed(name) {
             return Err(Error::no_such_table(name));
         }
         if store::schema::tables_since(tx, now - DAY)? >= MOST_A_DAY {
             return Err(too_much("tables"));
         }
         store::schema::create_table(tx, random, name, &common_columns(), now)?;
+        store::schema::is_clients(tx, name)?;
         schema = store::schema::load(tx)?;
     }
     let table = schema.table(name).cloned().ok_or_else(|| Error::no_such_table(name))?;
-    let columns: Vec<NewColumn> = wanted
-        .iter()
-        .filter(|it| table.column(&it.0).is_none())
-        .filter_map(|(name, value)| {
-            let kind = Kind::guess(value)?;
-            Some(NewColumn::plain(name.clone(), kind, Maker::Client))
-        })
-        .collect();
+    let mut columns: Vec<NewColumn> = Vec::new();
+    for (name, value) in wanted.iter().filter(|it| table.column(&it.0).is_none()) {
+        // Many objects of one request may bring the same property; the first says what it is.
+        if columns.iter().all(|it| it.name != *name)
+            && let Some(kind) = Kind::guess(value)
+        {
+            columns.push(NewColumn::plain(name.clone(), kind, Maker::Client));
+        }
+    }
     if !columns.is_empty() {
         let made = store::schema::made_by_clients(tx, &table, now - DAY)?;
         let more = i64::try_from(columns.len()).unwrap_or(i64::MAX);
@@ -71,7 +147,7 @@ pub fn with_columns(
     let names: Vec<&str> = columns.iter().map(|it| it.name.as_str()).collect();
     let what = json!({ "table": name, "columns": names });
     events::record(tx, random, &change.author, Event::SchemaChanged, name, &what)?;
-    announce(tx, change, schema)?.table(name).cloned().ok_or_else(|| Error::no_such_table(name))
+    announce(tx, change, schema)
 }
 
 /// Makes a newer description of the tables known: to this node when the transaction commits, to the

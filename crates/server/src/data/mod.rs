@@ -5,6 +5,7 @@ pub mod columns;
 mod find;
 pub mod grow;
 mod save;
+pub mod work;
 
 pub use find::{console_count, console_find, read_one};
 pub use save::create_plain;
@@ -16,11 +17,16 @@ use crate::users::deleted;
 use crate::web::shape::{list, named, number, object, text};
 use crate::web::{Access, Route, Token, delete, get, post, put};
 
+/// How often work on a column is tried without getting on: some hours.
+pub const TRIES: i64 = 20;
+
 /// The work of this feature that outlives a request.
 pub fn jobs() -> Vec<Kind> {
     vec![
         Kind::new(columns::DROP, 100, columns::finish_drop),
-        Kind::new(check::JOB, 100, check::run),
+        Kind::new(check::JOB, TRIES, check::run).or_else(work::given_up),
+        Kind::new(work::JOB, TRIES, work::run).or_else(work::given_up),
+        Kind::new(work::CLEAR, 100, work::clear),
     ]
 }
 

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use super::grow;
+use super::grow::{self, Tables, Tries};
 use crate::error::{Error, Result};
 use crate::events::{self, Event};
 use crate::password::Door;
@@ -80,7 +80,7 @@ pub async fn create(
         let message = "Changing an object, and choosing its objectId, are not available yet";
         return Err(Error::bad_parameter(message));
     }
-    let change = Change { server, app: caller.app.clone(), author: caller.author() };
+    let change = Change::new(server, caller.app.clone(), caller.author());
     if users {
         let how = (Door::CreateObject, Status::Enabled, Event::UserCreated);
         return register::create((&change, Some(&caller)), how, None, body).await;
@@ -96,13 +96,29 @@ pub async fn create_plain(
     name: &str,
     body: &Map<String, Value>,
 ) -> Reply {
+    let mut tries = Tries::new(change.clone());
+    loop {
+        let tried = made(&tries.change, owner.clone(), name, body).await;
+        if let Some(made) = tries.settle(tried).await? {
+            return Ok(Answer::json_text(made));
+        }
+    }
+}
+
+async fn made(
+    change: &Change,
+    owner: Option<String>,
+    name: &str,
+    body: &Map<String, Value>,
+) -> Result<Vec<u8>> {
     let app = &change.app;
-    let schema = app.schema();
-    let table = schema.table(name).map(|it| &**it);
+    let table = change.schema.table(name).map(|it| &**it);
     let (known, unknown) = sort_out(&app.settings, table, body)?;
     let id = change.server.random.object_id(change.author.at);
     let (change, table_name) = (change.clone(), name.to_owned());
+    let tables = if table.is_none() { Tables::Grow } else { Tables::by(&unknown) };
     let write = app.realm.data.write(move |tx| {
+        grow::hold(tx, &change, tables)?;
         let table = grow::with_columns(tx, &change, &table_name, &unknown)?;
         let mut cells = grow::cells(&table, &known, &unknown)?;
         for (name, value) in [
@@ -123,7 +139,7 @@ pub async fn create_plain(
         out.push(b'}');
         Ok::<_, Error>(out)
     });
-    Ok(Answer::json_text(write.await?))
+    write.await
 }
 
 type SortedOut = (Vec<(String, engine::Value)>, Vec<(String, Value)>);

@@ -29,7 +29,7 @@ pub async fn login(State(server): State<Server>, caller: Caller) -> Reply {
         status: Status::Guest,
     };
     let app = caller.app.clone();
-    let change = Change { server: server.clone(), app, author: caller.author() };
+    let change = Change::new(server.clone(), app, caller.author());
     let table = caller.app.users()?;
     let write = caller.app.realm.data.write(move |tx| {
         write::insert(tx, &change, &user, Event::GuestCreated)?;

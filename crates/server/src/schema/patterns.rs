@@ -9,7 +9,12 @@ use regex::{Regex, RegexBuilder};
 /// The longest expression, in characters (data-api 1.2).
 pub const LONGEST: usize = 2000;
 /// The most memory that a compiled expression takes, in bytes.
-const MOST_COMPILED: usize = 1 << 20;
+const MOST_COMPILED: usize = 1 << 18;
+/// The memory in which states of it are kept, in bytes.
+const DFA: usize = 1 << 20;
+/// The most that an expression may cost with the longest value: bytes compiled times characters. The
+/// engine meets each of its states at each character at the worst, so this is some 50 ms.
+const MOST_WORK: u64 = 1 << 30;
 /// How deep groups may stand in each other.
 const DEEPEST: u32 = 50;
 
@@ -26,9 +31,36 @@ pub fn compile(pattern: &str) -> Result<Regex, String> {
     build(&format!(r"\A(?:{ours})\z")).or_else(|_| build(&format!("\\A(?:{ours}\n)\\z")))
 }
 
+/// How much of an expression each character of a value may meet at the worst: the bytes that it takes
+/// when it is compiled, to a sixteenth.
+pub fn weight(pattern: &str) -> u64 {
+    let Ok(ours) = from_java(pattern) else { return 0 };
+    let fits = |most: usize| RegexBuilder::new(&ours).size_limit(most).build().is_ok();
+    let (mut small, mut large) = (256, MOST_COMPILED);
+    while large - small > small / 16 {
+        let middle = usize::midpoint(small, large);
+        if fits(middle) {
+            large = middle;
+        } else {
+            small = middle;
+        }
+    }
+    large as u64
+}
+
+/// Refuses an expression that would take too long with the longest text of `size` characters.
+pub fn is_quick(pattern: &str, size: u32) -> Result<(), String> {
+    if weight(pattern).saturating_mul(size.into()) <= MOST_WORK {
+        return Ok(());
+    }
+    Err(format!(
+        "with a text of {size} characters it takes too long: repeat less, or let the texts be shorter"
+    ))
+}
+
 fn build(pattern: &str) -> Result<Regex, String> {
     let mut builder = RegexBuilder::new(pattern);
-    builder.size_limit(MOST_COMPILED).dfa_size_limit(MOST_COMPILED).nest_limit(DEEPEST);
+    builder.size_limit(MOST_COMPILED).dfa_size_limit(DFA).nest_limit(DEEPEST);
     builder.build().map_err(|it| match it {
         regex::Error::CompiledTooBig(_) => {
             "it takes too much memory: repeat less, or shorter parts".to_owned()

@@ -37,6 +37,26 @@ pub fn check_text(column: &Column, text: &str) -> Result<()> {
     }
 }
 
+/// What `column` stores for a value that a column of kind `from` has stored; its validators are not
+/// asked. Fails with 1007 and 8023 for what cannot be converted without a loss.
+pub fn converted_to(column: &Column, from: Kind, stored: &Stored) -> Result<Stored> {
+    let texts = [Kind::StringId, Kind::String, Kind::Text, Kind::FileRef];
+    let value = match (column.kind, stored) {
+        (_, Stored::Null) => return Ok(Stored::Null),
+        (to, Stored::Text(it) | Stored::Json(it)) if from == Kind::Json && texts.contains(&to) => {
+            return text_within(column, it.clone());
+        }
+        (Kind::Json, Stored::Text(it)) if texts.contains(&from) => {
+            // A text that is JSON is meant so; another one becomes a JSON text.
+            crate::json::read(it.as_bytes()).unwrap_or_else(|_| Value::from(it.as_str()))
+        }
+        (Kind::Boolean, Stored::Text(it)) if it.trim() == "true" => Value::from(true),
+        (Kind::Boolean, Stored::Text(it)) if it.trim() == "false" => Value::from(false),
+        _ => to_json(from, stored),
+    };
+    converted(column, &value)
+}
+
 fn converted(column: &Column, value: &Value) -> Result<Stored> {
     let wrong = || Error::wrong_type(&column.name);
     let stored = match (column.kind, value) {

@@ -4,14 +4,17 @@
 //! for a while: requests that began before go on.
 
 use engine::{Built, Flow, Value as Stored};
-use sea_query::{Alias, Asterisk, Cond, Expr, ExprTrait as _, Func, Order, Query, SelectStatement};
+use sea_query::{
+    Alias, Asterisk, Cond, Expr, ExprTrait as _, Func, LockBehavior, LockType, Order, Query,
+    SelectStatement,
+};
 
 use super::objects::{bound, built, place};
 use super::{Db, Tx, schema};
 use crate::clock::Millis;
 use crate::error::Result;
 use crate::ids::Random;
-use crate::schema::{Column, Kind, Table, names};
+use crate::schema::{Column, Kind, Table};
 
 /// Writes down what a column has become: all but its maker and its place.
 pub fn update(tx: &Tx<'_>, column: &Column) -> Result<()> {
@@ -52,27 +55,7 @@ pub fn delete(
     set_index(tx, table, column, Index::None)?;
     let sql = "delete from sys.columns where app_id = ?1 and id = ?2";
     tx.exec(sql, &[&tx.app(), &column.id])?;
-    drop_later(tx, random, &table.physical, Some(&column.physical), now)
-}
-
-/// Gives a column a new place of its kind, empty; gives its name, and the id by which [`drop_now`]
-/// drops the old place.
-pub fn replace(
-    tx: &Tx<'_>,
-    random: &Random,
-    (table, column): (&Table, &Column),
-    kind: Kind,
-    now: Millis,
-) -> Result<(String, String)> {
-    set_index(tx, table, column, Index::None)?;
-    let taken = schema::taken(tx, table)?;
-    let physical = names::physical(&column.name, &taken.iter().map(String::as_str));
-    let kind = tx.dialect().column_type(kind.stored());
-    let quoted = tx.dialect().quote(&physical);
-    let dropped = drop_later(tx, random, &table.physical, Some(&column.physical), now)?;
-    let table = tx.dialect().quote(&table.physical);
-    tx.batch(&format!("ALTER TABLE app.{table} ADD COLUMN {quoted} {kind};"))?;
-    Ok((physical, dropped))
+    move_out(tx, random, (table, column), now)
 }
 
 /// Renames a table; its physical name stays.
@@ -87,43 +70,109 @@ pub fn delete_table(tx: &Tx<'_>, random: &Random, table: &Table, now: Millis) ->
     let sql = "delete from sys.columns where app_id = ?1 and table_id = ?2";
     tx.exec(sql, &[&tx.app(), &table.id])?;
     tx.exec("delete from sys.tables where app_id = ?1 and id = ?2", &[&tx.app(), &table.id])?;
-    drop_later(tx, random, &table.physical, None, now)
+    drop_later(tx, random, (&table.physical, None), now)
 }
 
 fn drop_later(
     tx: &Tx<'_>,
     random: &Random,
-    table: &str,
-    column: Option<&str>,
+    (table, column): (&str, Option<(&str, Kind)>),
     now: Millis,
 ) -> Result<String> {
     let id = random.opaque();
-    let sql = "insert into sys.dropped (app_id, id, table_name, column_name, at)
-               values (?1, ?2, ?3, ?4, ?5)";
-    tx.exec(sql, &[&tx.app(), &id, &table, &column, &now])?;
+    let sql = "insert into sys.dropped (app_id, id, table_name, column_name, type, at)
+               values (?1, ?2, ?3, ?4, ?5, ?6)";
+    let kind = column.map(|it| tx.dialect().column_type(it.1.stored()));
+    tx.exec(sql, &[&tx.app(), &id, &table, &column.map(|it| it.0), &kind, &now])?;
     Ok(id)
+}
+
+/// What was taken out of the catalog and is still in the database, by physical names.
+#[derive(Clone, Debug)]
+pub struct Dropped {
+    /// The table.
+    pub table: String,
+    /// The column; none for the whole table.
+    pub column: Option<String>,
+}
+
+/// What that id stands for; `None` if it is gone.
+pub fn dropped(db: &Db<'_>, id: &str) -> Result<Option<Dropped>> {
+    let sql = "select table_name, column_name from sys.dropped
+               where app_id = ?1 and id = ?2 and is_husk = false";
+    let read = |row: &super::Row<'_>| {
+        Ok(Dropped { table: row.get("table_name")?, column: row.get("column_name")? })
+    };
+    Ok(db.row(sql, &[&db.app(), &id], read)?)
+}
+
+/// Empties a dropped column in the rows after that place in the order of insertion, at most so many;
+/// gives the last of them, or `None` if there were no more.
+pub fn blank(tx: &Tx<'_>, dropped: &Dropped, after: i64, most: u64) -> Result<Option<i64>> {
+    let Some(column) = &dropped.column else { return Ok(None) };
+    let table = Table {
+        id: String::new(),
+        name: dropped.table.as_str().into(),
+        physical: dropped.table.clone(),
+        columns: Vec::new(),
+    };
+    let seq = || Expr::col(Alias::new(".seq"));
+    let mut part = Query::select();
+    part.column(Alias::new(".seq")).from(place(tx, &table)).and_where(seq().gt(after));
+    part.order_by(Alias::new(".seq"), Order::Asc).limit(most);
+    let mut last = None;
+    tx.each(&built(tx, &part), &mut |row| {
+        if let engine::ValueRef::Int(it) = row.at(0)? {
+            last = Some(it);
+        }
+        Ok(Flow::Continue)
+    })?;
+    if let Some(last) = last {
+        let mut query = Query::update();
+        query.table(place(tx, &table)).value(Alias::new(column), bound(&Stored::Null));
+        query.and_where(seq().gt(after)).and_where(seq().lte(last));
+        query.and_where(Expr::col(Alias::new(column)).is_not_null());
+        tx.exec_built(&built(tx, &query))?;
+    }
+    Ok(last)
+}
+
+/// Whether dropping it would write more than so many rows anew.
+pub fn is_dear(db: &Db<'_>, dropped: &Dropped, rows: u64) -> Result<bool> {
+    if dropped.column.is_none() || db.dialect().drops_at_once() {
+        return Ok(false);
+    }
+    let table = db.dialect().quote(&dropped.table);
+    let sql = format!("select 1 as one from app.{table} limit 1 offset {rows}");
+    Ok(db.row(&sql, &[], |_| Ok(()))?.is_some())
+}
+
+/// Keeps a dropped column, which is empty by now, for a new one of its type.
+pub fn keep_husk(tx: &Tx<'_>, id: &str) -> Result<()> {
+    let sql = "update sys.dropped set is_husk = true where app_id = ?1 and id = ?2";
+    tx.exec(sql, &[&tx.app(), &id])?;
+    Ok(())
 }
 
 /// Drops what was taken out of the catalog before. Repeatable.
 pub fn drop_now(tx: &Tx<'_>, id: &str) -> Result<()> {
-    let sql = "delete from sys.dropped where app_id = ?1 and id = ?2
-               returning table_name, column_name";
-    let read =
-        |row: &super::Row<'_>| Ok((row.get::<String>("table_name")?, row.get("column_name")?));
-    let found: Option<(String, Option<String>)> = tx.row(sql, &[&tx.app(), &id], read)?;
-    let Some((table, column)) = found else { return Ok(()) };
-    let table = tx.dialect().quote(&table);
-    let Some(column) = column else {
-        // Its columns that waited went with it.
-        tx.batch(&format!("DROP TABLE IF EXISTS app.{table};"))?;
-        return Ok(());
-    };
-    let exists = "select id from sys.dropped where app_id = ?1 and table_name = ?2
-                  and column_name is null";
-    let bare = table.trim_matches('"').replace("\"\"", "\"");
-    if tx.row(exists, &[&tx.app(), &bare], |row| row.get::<String>("id"))?.is_none() {
-        let quoted = tx.dialect().quote(&column);
-        tx.batch(&format!("ALTER TABLE app.{table} DROP COLUMN {quoted};"))?;
+    let Some(Dropped { table, column }) = dropped(tx, id)? else { return Ok(()) };
+    let quoted = tx.dialect().quote(&table);
+    if let Some(column) = column {
+        // If the whole table waits, too, its columns go with it.
+        let whole = "select id from sys.dropped where app_id = ?1 and table_name = ?2
+                     and column_name is null";
+        if tx.row(whole, &[&tx.app(), &table], |row| row.get::<String>("id"))?.is_none() {
+            let column = tx.dialect().quote(&column);
+            tx.batch(&format!("ALTER TABLE app.{quoted} DROP COLUMN {column};"))?;
+        }
+        let sql = "delete from sys.dropped where app_id = ?1 and id = ?2";
+        tx.exec(sql, &[&tx.app(), &id])?;
+    } else {
+        tx.batch(&format!("DROP TABLE IF EXISTS app.{quoted};"))?;
+        let sql = "delete from sys.dropped where app_id = ?1 and (id = ?2 or (
+                       table_name = ?3 and is_husk))";
+        tx.exec(sql, &[&tx.app(), &id, &table])?;
     }
     Ok(())
 }
@@ -142,7 +191,8 @@ pub enum Index {
 /// Makes the index of a column be that one. Fails with 1155 if rows have the same value.
 pub fn set_index(tx: &Tx<'_>, table: &Table, column: &Column, index: Index) -> Result<()> {
     let dialect = tx.dialect();
-    let [unique, plain] = ["uq", "ix"].map(|it| dialect.quote(&format!("{it}_{}", column.id)));
+    let [unique, plain] =
+        [Index::Unique, Index::Plain].map(|it| dialect.quote(&index_name(column, it)));
     let quoted = dialect.quote(&column.physical);
     let table = dialect.quote(&table.physical);
     for (kind, key) in [(Index::Unique, &unique), (Index::Plain, &plain)] {
@@ -202,13 +252,32 @@ pub fn first(
     texts(db, &query)
 }
 
-/// Gives every row without a value, but guests, this one.
-pub fn fill(tx: &Tx<'_>, table: &Table, column: &Column, value: &Stored) -> Result<()> {
+/// Gives rows without a value, but guests, this one: those after the place `after` in the order of
+/// insertion, up to `until`. False if some were passed over.
+pub fn fill(
+    tx: &Tx<'_>,
+    (table, column): (&Table, &Column),
+    value: &Stored,
+    (after, until): (i64, i64),
+    busy: Busy,
+) -> Result<bool> {
+    let seq = || Expr::col(Alias::new(".seq"));
+    let within = || {
+        let part = which(table, column, Rows::Empty);
+        part.add(seq().gt(after)).add(seq().lte(until))
+    };
+    let mut free = Query::select();
+    free.column(Alias::new(".seq")).from(place(tx, table)).cond_where(within());
+    if busy == Busy::PassOver {
+        free.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
+    }
     let mut query = Query::update();
     query.table(place(tx, table)).value(Alias::new(&column.physical), bound(value));
-    query.cond_where(which(table, column, Rows::Empty));
+    query.and_where(seq().in_subquery(free));
     tx.exec_built(&built(tx, &query))?;
-    Ok(())
+    let mut left = Query::select();
+    left.expr(Func::count(Expr::col(Asterisk))).from(place(tx, table)).cond_where(within());
+    Ok(one_number(tx, &built(tx, &left))? == 0)
 }
 
 /// Values that several rows have: how many such values there are, and of the first of them the ids
@@ -254,56 +323,190 @@ pub struct Scanned {
     pub seq: i64,
     /// Its id.
     pub id: String,
+    /// Whether it is a guest's: no rule of a column is theirs.
+    pub guest: bool,
     /// The value of the column.
     pub value: Stored,
 }
 
-/// Where a scan goes on.
-#[derive(Clone, Copy, Debug)]
-pub enum From {
-    /// After that place in the order of insertion.
-    After(i64),
-    /// From the first that was written since then, all of them.
-    Since(Millis),
-}
-
-/// The next rows and their values in a column; guests are left out.
+/// The next rows after that place in the order of insertion, and their values in a column.
 pub fn scan(
     db: &Db<'_>,
     table: &Table,
     column: &Column,
-    from: From,
+    after: i64,
     most: u64,
 ) -> Result<Vec<Scanned>> {
+    let mut query = scanned(db, table, column);
+    query.and_where(Expr::col(Alias::new(".seq")).gt(after));
+    query.order_by(Alias::new(".seq"), Order::Asc).limit(most);
+    read_scanned(db, &query)
+}
+
+/// The same of the row with that id.
+pub fn scan_one(db: &Db<'_>, table: &Table, column: &Column, id: &str) -> Result<Option<Scanned>> {
+    let mut query = scanned(db, table, column);
+    query.and_where(Expr::col(Alias::new("objectId")).eq(id));
+    Ok(read_scanned(db, &query)?.pop())
+}
+
+fn scanned(db: &Db<'_>, table: &Table, column: &Column) -> SelectStatement {
     let mut query = Query::select();
-    query.columns([".seq", "objectId", &column.physical].map(Alias::new)).from(place(db, table));
-    query.cond_where(which(table, column, Rows::All));
-    match from {
-        From::After(seq) => {
-            query.and_where(Expr::col(Alias::new(".seq")).gt(seq));
-            query.order_by(Alias::new(".seq"), Order::Asc).limit(most);
-        }
-        From::Since(at) => {
-            let late = |name: &str| Expr::col(Alias::new(name)).gte(at.0);
-            query.cond_where(Cond::any().add(late("created")).add(late("updated")));
-        }
-    }
+    let status = if table.is_users() { "userStatus" } else { "objectId" };
+    query.columns([".seq", "objectId", &column.physical, status].map(Alias::new));
+    query.from(place(db, table));
+    query
+}
+
+fn read_scanned(db: &Db<'_>, query: &SelectStatement) -> Result<Vec<Scanned>> {
     let mut found = Vec::new();
-    db.each(&built(db, &query), &mut |row| {
+    db.each(&built(db, query), &mut |row| {
         let (engine::ValueRef::Int(seq), engine::ValueRef::Text(id)) = (row.at(0)?, row.at(1)?)
         else {
             return Ok(Flow::Continue);
         };
-        found.push(Scanned { seq, id: id.to_owned(), value: Stored::from(row.at(2)?) });
+        let guest = matches!(row.at(3)?, engine::ValueRef::Text("GUEST"));
+        found.push(Scanned { seq, id: id.to_owned(), guest, value: Stored::from(row.at(2)?) });
         Ok(Flow::Continue)
     })?;
     Ok(found)
 }
 
-/// Lets nobody else write into the table until the transaction ends.
-pub fn lock_writes(tx: &Tx<'_>, table: &Table) -> Result<()> {
+/// Lets nobody else use the table until the transaction ends; before all else that changes it.
+pub fn lock_table(tx: &Tx<'_>, table: &Table) -> Result<()> {
     let table = tx.dialect().table(tx.scope(), &table.physical);
-    Ok(tx.batch(&tx.dialect().lock_writes(&table))?)
+    Ok(tx.batch(&tx.dialect().lock_table(&table))?)
+}
+
+/// Whether the table has more rows than that, guests included. It costs no more than so many rows.
+pub fn has_more(db: &Db<'_>, table: &Table, than: u64) -> Result<bool> {
+    let mut query = Query::select();
+    query.column(Alias::new(".seq")).from(place(db, table)).limit(1).offset(than);
+    let mut more = false;
+    db.each(&built(db, &query), &mut |_| {
+        more = true;
+        Ok(Flow::Stop)
+    })?;
+    Ok(more)
+}
+
+/// How many rows the table has, guests included.
+pub fn count_all(db: &Db<'_>, table: &Table) -> Result<i64> {
+    let mut query = Query::select();
+    query.expr(Func::count(Expr::col(Asterisk))).from(place(db, table));
+    one_number(db, &built(db, &query))
+}
+
+/// Whether a row that somebody else is writing is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Busy {
+    /// It is.
+    Wait,
+    /// It is left out: who waits for one row while holding others can be waited for.
+    PassOver,
+}
+
+/// Puts a value into the row at that place in the order of insertion; false if it is not there, or
+/// was passed over.
+pub fn put(
+    tx: &Tx<'_>,
+    (table, physical): (&Table, &str),
+    (seq, value): (i64, &Stored),
+    busy: Busy,
+) -> Result<bool> {
+    let dialect = tx.dialect();
+    let [table, physical] = [&*table.physical, physical].map(|it| dialect.quote(it));
+    let which = format!(r#"select ".seq" from app.{table} where ".seq" = ?1{}"#, rest(tx, busy));
+    let sql = format!(r#"update app.{table} set {physical} = ?2 where ".seq" in ({which})"#);
+    Ok(tx.exec(&sql, &[&seq, value])? == 1)
+}
+
+fn rest(tx: &Tx<'_>, busy: Busy) -> String {
+    match busy {
+        Busy::Wait => String::new(),
+        Busy::PassOver => [tx.dialect().for_update(), tx.dialect().skip_locked()].concat(),
+    }
+}
+
+/// Makes an empty physical column for what `column` is to become. Until [`move_in`] it counts as
+/// dropped: nothing else gets its name, and [`drop_now`] removes it by the id.
+pub fn make_place(
+    tx: &Tx<'_>,
+    random: &Random,
+    (table, column): (&Table, &Column),
+    now: Millis,
+) -> Result<(String, String)> {
+    let physical = schema::free_place(tx, table, (&column.name, column.kind))?;
+    let dropped = drop_later(tx, random, (&table.physical, Some((&physical, column.kind))), now)?;
+    Ok((physical, dropped))
+}
+
+/// What was made by [`make_place`] is in use from now on.
+pub fn move_in(tx: &Tx<'_>, table: &Table, physical: &str) -> Result<()> {
+    let sql = "delete from sys.dropped where app_id = ?1 and table_name = ?2 and column_name = ?3";
+    tx.exec(sql, &[&tx.app(), &table.physical, &physical])?;
+    Ok(())
+}
+
+/// Counts the place of a column as dropped; gives the id for [`drop_now`].
+pub fn move_out(
+    tx: &Tx<'_>,
+    random: &Random,
+    (table, column): (&Table, &Column),
+    now: Millis,
+) -> Result<String> {
+    let place = Some((column.physical.as_str(), column.kind));
+    drop_later(tx, random, (&table.physical, place), now)
+}
+
+/// The id for [`drop_now`] of a physical column that counts as dropped.
+pub fn dropped_by_name(db: &Db<'_>, table: &Table, physical: &str) -> Result<Option<String>> {
+    let sql = "select id from sys.dropped
+               where app_id = ?1 and table_name = ?2 and column_name = ?3 and is_husk = false";
+    Ok(db.row(sql, &[&db.app(), &table.physical, &physical], |row| row.get("id"))?)
+}
+
+/// Makes the index of a column while others go on writing; outside of a transaction. Fails if rows
+/// have the same value: what is left of it then must be dropped.
+pub fn index_alone(
+    dialect: engine::Dialect,
+    table: &Table,
+    column: &Column,
+    index: Index,
+) -> String {
+    let (name, unique) = match index {
+        Index::None => return String::new(),
+        Index::Plain => (index_name(column, index), ""),
+        Index::Unique => (index_name(column, index), " unique"),
+    };
+    let [name, physical, table] =
+        [&name, &column.physical, &table.physical].map(|it| dialect.quote(it));
+    let aside = dialect.concurrently();
+    format!("create{unique} index{aside} {name} on app.{table} ({physical})")
+}
+
+/// Drops that index while others go on writing; outside of a transaction.
+pub fn drop_index_alone(dialect: engine::Dialect, column: &Column, index: Index) -> String {
+    let name = dialect.quote(&index_name(column, index));
+    format!("drop index{} if exists app.{name}", dialect.concurrently())
+}
+
+/// Whether the index of a column is there, and whole; `None` if it is not there.
+pub fn index_state(db: &Db<'_>, column: &Column, index: Index) -> Result<Option<bool>> {
+    let schema = db.dialect().schema(db.scope()).unwrap_or_default();
+    let name = index_name(column, index);
+    let sql = db.dialect().index_state();
+    let whole = db.row(sql, &[&schema, &name], |row| row.get::<i64>("whole"))?;
+    Ok(whole.map(|it| it == 1))
+}
+
+/// The name of a column's index. It has the physical column in it, too: while a column moves, its
+/// new place has an index beside that of the old one.
+fn index_name(column: &Column, index: Index) -> String {
+    let kind = if index == Index::Unique { "uq" } else { "ix" };
+    let mix = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+    let place = column.physical.bytes().fold(0x811c_9dc5, mix);
+    format!("{kind}_{}_{place:08x}", column.id)
 }
 
 fn which(table: &Table, column: &Column, rows: Rows) -> Cond {

@@ -30,6 +30,7 @@ pub mod schema_work;
 pub mod sessions;
 pub mod settings;
 pub mod setup;
+pub mod touched;
 pub mod users;
 
 pub use engine::{Database, Db, Row, Tx};

@@ -12,8 +12,7 @@ use crate::schema::{Column, Kind, Maker, NewColumn, PASSWORD, Rules, Schema, Tab
 
 /// All tables of the application.
 pub fn load(db: &Db<'_>) -> Result<Schema> {
-    let sql = "select version from sys.schemas where app_id = ?1";
-    let version = db.row(sql, &[&db.app()], |row| row.get("version"))?.unwrap_or(0);
+    let version = version(db)?;
     let sql = "select id, name, physical from sys.tables where app_id = ?1";
     let mut tables = db.rows(sql, &[&db.app()], |row| {
         Ok(Table {
@@ -64,9 +63,38 @@ fn read_column(row: &Row<'_>) -> engine::Result<(String, Option<Column>)> {
     Ok((table, Some(column)))
 }
 
-/// Raises the version, and holds its row until `tx` ends: changes of one application's tables come
-/// one after the other, and each sees what the one before it did.
+/// Has the tables of the application stay as they are until `tx` ends, and gives their version: what
+/// was checked against that version may be written. Any number of writers hold them at once.
+///
+/// PostgreSQL needs the lock: there a change of a column can be committed between the check and the
+/// write. It is none of rows, so that a change is not overtaken by ever more writers.
+pub fn hold(tx: &Tx<'_>) -> Result<i64> {
+    tx.shared(key(tx))?;
+    version(tx)
+}
+
+/// The same for who is about to change the tables, too: alone.
+pub fn hold_to_change(tx: &Tx<'_>) -> Result<i64> {
+    tx.exclusive(key(tx))?;
+    version(tx)
+}
+
+fn version(db: &Db<'_>) -> Result<i64> {
+    let sql = "select version from sys.schemas where app_id = ?1";
+    Ok(db.row(sql, &[&db.app()], |row| row.get("version"))?.unwrap_or(0))
+}
+
+/// The number of the lock: the application's id by FNV-1a, since locks of the database have numbers
+/// only. Two applications with the same one would wait for each other, no more.
+fn key(tx: &Tx<'_>) -> i64 {
+    let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    tx.app().bytes().fold(0xcbf2_9ce4_8422_2325, mix).cast_signed()
+}
+
+/// Raises the version once those who write objects have finished: changes of one application's
+/// tables come one after the other, and each sees what the one before it did.
 pub fn raise_version(tx: &Tx<'_>) -> Result<i64> {
+    tx.exclusive(key(tx))?;
     let sql = "insert into sys.schemas (app_id, version) values (?1, 1)
                on conflict (app_id) do update set version = sys.schemas.version + 1
                returning version";
@@ -120,31 +148,46 @@ pub fn add_columns(
     columns: &[NewColumn],
     now: Millis,
 ) -> Result<()> {
-    let dialect = tx.dialect();
-    let mut taken = taken(tx, table)?;
     let sql = "select coalesce(max(position), 0) as last from sys.columns
                where app_id = ?1 and table_id = ?2";
     let last = tx.row(sql, &[&tx.app(), &table.id], |row| row.get::<i64>("last"))?.unwrap_or(0);
     for (offset, column) in columns.iter().enumerate() {
-        let physical = names::physical(&column.name, &taken.iter().map(String::as_str));
+        let physical = free_place(tx, table, (&column.name, column.kind))?;
         let position = usize::try_from(last).unwrap_or_default() + 1 + offset;
         insert_column(tx, random, &table.id, (position, column, &physical), now)?;
-        let kind = dialect.column_type(column.kind.stored());
-        let (table, quoted) = (dialect.quote(&table.physical), dialect.quote(&physical));
-        tx.batch(&format!("ALTER TABLE app.{table} ADD COLUMN {quoted} {kind};"))?;
-        taken.push(physical);
     }
     Ok(())
 }
 
+/// An empty physical column for a column of that name and kind: one that was dropped and stayed, or
+/// a new one.
+pub(super) fn free_place(tx: &Tx<'_>, table: &Table, (name, kind): (&str, Kind)) -> Result<String> {
+    let dialect = tx.dialect();
+    let kind = dialect.column_type(kind.stored());
+    let sql = "delete from sys.dropped where app_id = ?1 and id = (
+                   select id from sys.dropped
+                   where app_id = ?1 and table_name = ?2 and type = ?3 and is_husk limit 1)
+               returning column_name";
+    let read = |row: &Row<'_>| row.get::<String>("column_name");
+    if let Some(husk) = tx.row(sql, &[&tx.app(), &table.physical, &kind], read)? {
+        return Ok(husk);
+    }
+    let taken = taken(tx, table)?;
+    let physical = names::physical(name, &taken.iter().map(String::as_str));
+    let (table, quoted) = (dialect.quote(&table.physical), dialect.quote(&physical));
+    tx.batch(&format!("ALTER TABLE app.{table} ADD COLUMN {quoted} {kind};"))?;
+    Ok(physical)
+}
+
 /// The physical names that a column of the table may not have: those of columns that are there, or
 /// that wait to be dropped.
-pub(super) fn taken(db: &Db<'_>, table: &Table) -> Result<Vec<String>> {
+fn taken(db: &Db<'_>, table: &Table) -> Result<Vec<String>> {
     let sql = "select column_name from sys.dropped
                where app_id = ?1 and table_name = ?2 and column_name is not null";
     let mut taken =
         db.rows(sql, &[&db.app(), &table.physical], |row| row.get::<String>("column_name"))?;
-    taken.extend(table.columns.iter().map(|it| it.physical.clone()));
+    let sql = "select physical from sys.columns where app_id = ?1 and table_id = ?2";
+    taken.extend(db.rows(sql, &[&db.app(), &table.id], |row| row.get::<String>("physical"))?);
     Ok(taken)
 }
 
@@ -155,9 +198,17 @@ pub fn made_by_clients(db: &Db<'_>, table: &Table, since: Millis) -> Result<i64>
     Ok(db.row(sql, &[&db.app(), &table.id, &since], |row| row.get("n"))?.unwrap_or(0))
 }
 
-/// How many tables clients have made since `since`; those that the server makes are older.
+/// Notes that a client has made that table.
+pub fn is_clients(tx: &Tx<'_>, name: &str) -> Result<()> {
+    let sql = "update sys.tables set made_by = 'client' where app_id = ?1 and name = ?2";
+    tx.exec(sql, &[&tx.app(), &name])?;
+    Ok(())
+}
+
+/// How many tables clients have made since `since`: a developer's and the server's do not count.
 pub fn tables_since(db: &Db<'_>, since: Millis) -> Result<i64> {
-    let sql = "select count(*) as n from sys.tables where app_id = ?1 and created > ?2";
+    let sql = "select count(*) as n from sys.tables
+               where app_id = ?1 and made_by = 'client' and created > ?2";
     Ok(db.row(sql, &[&db.app(), &since], |row| row.get("n"))?.unwrap_or(0))
 }
 

@@ -21,7 +21,7 @@ pub async fn by_caller(server: Server, caller: &Caller, id: &str) -> Reply {
     if !roles::may_user(caller, Operation::Delete, id) {
         return Err(Error::denied());
     }
-    one(&Change { server, app: caller.app.clone(), author: caller.author() }, id).await
+    one(&Change::new(server, caller.app.clone(), caller.author()), id).await
 }
 
 /// Deletes one user, whom the author of `change` may delete, and tells when.

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::draft::{self, Rules};
 use super::write::{self, Change, NewUser};
+use crate::data::grow::{self, Tables, Tries};
 use crate::error::{Error, Result};
 use crate::events::Event;
 use crate::ids::UserId;
@@ -28,7 +29,7 @@ pub async fn register(State(server): State<Server>, caller: Caller, body: Body) 
     let door = if guest.is_some() { Door::ConvertGuest } else { Door::Register };
     let pending = caller.app.settings.registration.email_confirmation_required;
     let status = if pending { Status::Pending } else { Status::Enabled };
-    let change = Change { server, app: caller.app.clone(), author: caller.author() };
+    let change = Change::new(server, caller.app.clone(), caller.author());
     create((&change, Some(&caller)), (door, status, Event::UserRegistered), guest, body).await
 }
 
@@ -40,14 +41,30 @@ pub async fn create(
     guest: Option<UserId>,
     body: Map<String, Value>,
 ) -> Reply {
-    let (server, app) = (&change.server, &change.app);
     if let Some(caller) = from {
-        brake::registration(server, caller)?;
+        brake::registration(&change.server, caller)?;
     }
-    let draft = draft::draft(door, (&*app.users()?, &Rules::of(change)), &body)?;
+    let mut tries = Tries::new(change.clone());
+    loop {
+        let tried = made((&tries.change, from), (door, status, event), guest.as_ref(), &body);
+        if let Some(made) = tries.settle(tried.await).await? {
+            return Ok(Answer::json_text(made));
+        }
+    }
+}
+
+async fn made(
+    (change, from): (&Change, Option<&Caller>),
+    (door, status, event): (Door, Status, Event),
+    guest: Option<&UserId>,
+    body: &Map<String, Value>,
+) -> Result<Vec<u8>> {
+    let (server, app) = (&change.server, &change.app);
+    let draft = draft::draft(door, (change.users()?, &Rules::of(change)), body)?;
     let hash = password::hash(&server.passwords, &server.random, draft.password).await?;
     let converts = guest.is_some();
-    let id = guest.unwrap_or_else(|| UserId(server.random.object_id(change.author.at).into()));
+    let id =
+        guest.cloned().unwrap_or_else(|| UserId(server.random.object_id(change.author.at).into()));
     let user = NewUser {
         id,
         cells: draft.cells,
@@ -56,24 +73,22 @@ pub async fn create(
         password: Some(hash),
         status,
     };
-    let change = change.clone();
+    let keep = change.clone();
     let place = from.filter(|it| !it.is_server_code()).map(|it| it.asked.source.group());
     let write = app.realm.data.write(move |tx| {
-        brake::registered(tx, user.id.as_str(), place, change.author.at)?;
-        if converts {
-            write::convert_guest(tx, &change, &user)?;
+        grow::hold(tx, &keep, Tables::by(&user.unknown))?;
+        let table = if converts {
+            write::convert_guest(tx, &keep, &user)?
         } else {
-            write::insert(tx, &change, &user, event)?;
-        }
-        let table = store::schema::load(tx)?;
-        let table = table.table(crate::schema::USERS).cloned();
-        let table = table.ok_or_else(|| Error::internal("no users"))?;
+            write::insert(tx, &keep, &user, event)?
+        };
+        brake::registered(tx, user.id.as_str(), place, keep.author.at)?;
         let mut out = Vec::new();
         objects::write_one(tx, &table, user.id.as_str(), &mut out)?;
         out.push(b'}');
         Ok::<_, Error>(out)
     });
-    Ok(Answer::json_text(write.await?))
+    write.await
 }
 
 /// The guest whom the body names. Naming one needs the guest's own live token or the server-code

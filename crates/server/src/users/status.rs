@@ -32,7 +32,7 @@ pub async fn set_status(
 ) -> Result<()> {
     let status = Status::parse(status).ok_or_else(unknown_word)?;
     let user = UserId(user.into());
-    let change = Change { server: server.clone(), app: Arc::clone(app), author };
+    let change = Change::new(server.clone(), Arc::clone(app), author);
     app.realm.data.write(move |tx| write::set_status(tx, &change, &user, status)).await
 }
 

@@ -2,10 +2,13 @@
 //!
 //! Wire: users-api 2.12 (`PUT …/users/{id}`), and the same through the data API and the Console.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use super::draft::{Rules, identity_of, new_property_of_user};
 use super::write::{self, Change, Edit, Identity};
+use crate::data::grow::{self, Tables, Tries};
 use crate::error::{Error, Result};
 use crate::ids::UserId;
 use crate::password::{self, Door};
@@ -38,8 +41,7 @@ pub async fn by_caller(
     id: &str,
     body: &Map<String, Value>,
 ) -> Reply {
-    let change =
-        Change { server: server.clone(), app: caller.app.clone(), author: caller.author() };
+    let change = Change::new(server.clone(), caller.app.clone(), caller.author());
     let mut rights = Rights { door, secrets: caller.is_server_code(), ..Rights::default() };
     if let Who::User(session) = &caller.who {
         if *session.user.id == *id {
@@ -89,8 +91,23 @@ async fn save(
     id: &str,
     body: &Map<String, Value>,
 ) -> Reply {
+    let mut tries = Tries::new(change.clone());
+    loop {
+        let tried = saved(&tries.change, &rights, (id, unknown), body).await;
+        if let Some(saved) = tries.settle(tried).await? {
+            return Ok(Answer::json_text(saved));
+        }
+    }
+}
+
+async fn saved(
+    change: &Change,
+    rights: &Rights,
+    (id, unknown): (&str, fn(&str) -> Error),
+    body: &Map<String, Value>,
+) -> Result<Vec<u8>> {
     let (app, server, wanted) = (&change.app, &change.server, id.to_owned());
-    let table = app.users()?;
+    let table = Arc::clone(change.users()?);
     let found = app.realm.data.read(move |db| {
         let known = |it: &&Column| it.identity || it.name == "name";
         let known: Vec<&Column> = table.columns.iter().filter(known).collect();
@@ -101,20 +118,21 @@ async fn save(
         })
     });
     let known = found.await?.ok_or_else(|| unknown(id))?;
-    let (mut edit, password) = edit(change, &rights, (id, &known), body)?;
+    let (mut edit, password) = edit(change, rights, (id, &known), body)?;
     if let Some(password) = password {
         let hash = password::hash(&server.passwords, &server.random, password).await?;
         edit.password = Some(hash.as_str().to_owned());
     }
     let keep = change.clone();
     let write = app.realm.data.write(move |tx| {
+        grow::hold(tx, &keep, Tables::by(&edit.unknown))?;
         let table = write::update(tx, &keep, std::slice::from_ref(&edit))?;
         let mut out = Vec::new();
         objects::write_one(tx, &table, edit.id.as_str(), &mut out)?;
         out.push(b'}');
         Ok::<_, Error>(out)
     });
-    Ok(Answer::json_text(write.await?))
+    write.await
 }
 
 /// What `body` changes, and the new password, which has yet to be hashed: every check that needs
@@ -128,7 +146,7 @@ fn edit(
     body: &Map<String, Value>,
 ) -> Result<(Edit, Option<hashes::Password>)> {
     let settings = &change.app.settings;
-    let table: &Table = &*change.app.users()?;
+    let table: &Table = change.users()?;
     let mut edit = Edit {
         id: UserId(id.into()),
         cells: Vec::new(),
@@ -160,7 +178,8 @@ fn edit(
         }
     }
     if settings.registration.email_confirmation_required {
-        let email = body.get("email").filter(|it| !it.is_null());
+        // Nor may it be taken away: users are confirmed by it, whatever they log in with.
+        let email = body.get("email");
         let address = |it: &Value| identity::is_address(it.as_str().unwrap_or_default().trim());
         if !email.is_none_or(address) {
             return Err(Error::not_an_address());

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::events::{self, Author, Event};
 use crate::ids::UserId;
 use crate::schema::identity::Canonical;
-use crate::schema::{Column, Table, USERS, values};
+use crate::schema::{Column, Schema, Table, USERS, values};
 use crate::secret::TokenHash;
 use crate::server::Server;
 use crate::sessions::{self, brake};
@@ -43,13 +43,30 @@ pub struct Change {
     pub app: Arc<App>,
     /// Who.
     pub author: Author,
+    /// The tables that what is written was checked against.
+    pub schema: Arc<Schema>,
+}
+
+impl Change {
+    /// A change of `app` as it is now.
+    pub fn new(server: Server, app: Arc<App>, author: Author) -> Self {
+        let schema = app.schema();
+        Self { server, app, author, schema }
+    }
+
+    /// The table of users.
+    pub fn users(&self) -> Result<&Arc<Table>> {
+        self.schema.table(USERS).ok_or_else(|| Error::internal("an application has no users"))
+    }
 }
 
 /// Adds a user. Fails with 3033 when somebody has the identity: by a constraint of the database, so
 /// of many at the same moment one wins.
-pub fn insert(tx: &Tx<'_>, change: &Change, user: &NewUser, event: Event) -> Result<()> {
+///
+/// Gives the table as it is then.
+pub fn insert(tx: &Tx<'_>, change: &Change, user: &NewUser, event: Event) -> Result<Arc<Table>> {
     let table = grow::with_columns(tx, change, USERS, &user.unknown)?;
-    claim_new(tx, user)?;
+    claim_new(tx, &table, user)?;
     let now = change.author.at;
     let id = user.id.as_str();
     let mut cells = grow::cells(&table, &user.cells, &user.unknown)?;
@@ -70,21 +87,22 @@ pub fn insert(tx: &Tx<'_>, change: &Change, user: &NewUser, event: Event) -> Res
         credentials::set(tx, &user.id, hash.as_str(), now)?;
     }
     let what = json!({ "after": { "userStatus": user.status.as_str() } });
-    events::record(tx, &change.server.random, &change.author, event, id, &what)
+    events::record(tx, &change.server.random, &change.author, event, id, &what)?;
+    Ok(table)
 }
 
 /// Makes a guest a regular user: the same record, with an identity and a password. The guest's
 /// sessions end, as at every change of what a login proves.
 ///
-/// Fails with 3029 if the user is no guest any more, and with 3033.
-pub fn convert_guest(tx: &Tx<'_>, change: &Change, user: &NewUser) -> Result<()> {
+/// Fails with 3029 if the user is no guest any more, and with 3033. Gives the table as it is then.
+pub fn convert_guest(tx: &Tx<'_>, change: &Change, user: &NewUser) -> Result<Arc<Table>> {
     let id = user.id.as_str();
     // In the order in which all others take these locks.
     let table = grow::with_columns(tx, change, USERS, &user.unknown)?;
     if store::users::lock(tx, id)? != Some(Status::Guest) {
         return Err(Error::not_your_user());
     }
-    claim_new(tx, user)?;
+    claim_new(tx, &table, user)?;
     let now = change.author.at;
     let mut cells = grow::cells(&table, &user.cells, &user.unknown)?;
     for (name, value) in
@@ -104,7 +122,8 @@ pub fn convert_guest(tx: &Tx<'_>, change: &Change, user: &NewUser) -> Result<()>
         "before": { "userStatus": Status::Guest.as_str() },
         "after": { "userStatus": user.status.as_str() },
     });
-    events::record(tx, &change.server.random, &change.author, Event::GuestConverted, id, &what)
+    events::record(tx, &change.server.random, &change.author, Event::GuestConverted, id, &what)?;
+    Ok(table)
 }
 
 /// What changes of one user.
@@ -156,7 +175,7 @@ fn update_one(tx: &Tx<'_>, change: &Change, table: &Table, edit: &Edit) -> Resul
         Some(Identity::Is(canonical)) => Some(canonical),
         Some(Identity::Nothing) | None => None,
     };
-    same_identity(tx, &edit.cells, identity)?;
+    same_identity(table, &edit.cells, identity)?;
     if let Some(identity) = &edit.identity {
         set_identity(tx, table, edit, status, identity)?;
     }
@@ -245,7 +264,7 @@ fn forget_failures(tx: &Tx<'_>, user: &UserId) -> Result<()> {
 }
 
 /// The properties that are not what they were: `{"before": {…}, "after": {…}}`.
-fn difference(mut before: Map<String, Value>, mut after: Map<String, Value>) -> Value {
+pub fn difference(mut before: Map<String, Value>, mut after: Map<String, Value>) -> Value {
     before.retain(|name, value| after.get(name) != Some(value));
     after.retain(|name, _| before.contains_key(name));
     json!({ "before": before, "after": after })
@@ -310,16 +329,15 @@ pub fn renew_hash(tx: &Tx<'_>, user: &UserId, old: &str, new: &str) -> Result<()
 }
 
 /// Refuses what was prepared while another property was the identity (20041): its value would be
-/// claimed for the wrong one. Every writer of a user calls it before it writes; until its
-/// transaction ends, the identity stays what it is.
+/// claimed for the wrong one. Every writer of a user calls it before it writes, with the table as it
+/// stays until its transaction ends ([`grow::hold`]).
 pub fn same_identity(
-    tx: &Tx<'_>,
+    table: &Table,
     cells: &[(String, engine::Value)],
     identity: Option<&Canonical>,
 ) -> Result<()> {
-    let name = store::identity_change::identity_property(tx)?;
-    let name = name.ok_or_else(Error::identity_changed)?;
-    let text = match cells.iter().find(|it| it.0 == name).map(|it| &it.1) {
+    let name = &table.identity().ok_or_else(Error::identity_changed)?.name;
+    let text = match cells.iter().find(|it| it.0 == *name).map(|it| &it.1) {
         Some(engine::Value::Text(text)) => Some(text.clone()),
         Some(engine::Value::Int(number)) => Some(number.to_string()),
         _ => None,
@@ -338,8 +356,8 @@ fn claim(tx: &Tx<'_>, identity: &Canonical, user: &UserId) -> Result<bool> {
     Ok(claimed)
 }
 
-fn claim_new(tx: &Tx<'_>, user: &NewUser) -> Result<()> {
-    same_identity(tx, &user.cells, user.identity.as_ref())?;
+fn claim_new(tx: &Tx<'_>, table: &Table, user: &NewUser) -> Result<()> {
+    same_identity(table, &user.cells, user.identity.as_ref())?;
     match &user.identity {
         Some(identity) if !claim(tx, identity, &user.id)? => Err(Error::user_exists()),
         _ => Ok(()),

@@ -128,7 +128,7 @@ async fn columns_are_known_at_once_when_the_application_was_loaded_anew_meanwhil
     let fresh = apps.by_id(id).await.unwrap().unwrap();
 
     let author = server::console::developers::operator(&server.server);
-    let change = Change { server: server.server.clone(), app: old.clone(), author };
+    let change = Change::new(server.server.clone(), old.clone(), author);
     let write = old.realm.data.write(move |tx| {
         grow::with_columns(tx, &change, USERS, &[("nick".to_owned(), json!("A"))])
     });

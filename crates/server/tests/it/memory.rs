@@ -24,8 +24,7 @@ async fn a_revocation_meets_sessions_whoever_has_loaded_the_application() {
     server.server.apps.forget(&app.id);
     app.read(&ann, &token).await.ok();
     let author = server::console::developers::operator(&server.server);
-    let change =
-        server::users::write::Change { server: server.server.clone(), app: old.clone(), author };
+    let change = server::users::write::Change::new(server.server.clone(), old.clone(), author);
     let id = server::ids::UserId(ann.as_str().into());
     let write = old.realm.data.write(move |tx| {
         server::users::write::set_status(tx, &change, &id, server::store::users::Status::Disabled)

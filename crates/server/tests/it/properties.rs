@@ -423,7 +423,7 @@ async fn a_user_who_was_prepared_for_the_old_identity_is_not_written_under_the_n
         address: String::new(),
         at: server.clock.now(),
     };
-    let change = Change { server: server.server.clone(), app: app.clone(), author };
+    let change = Change::new(server.server.clone(), app.clone(), author);
     let user = NewUser {
         id: server::ids::UserId("ann".into()),
         cells: vec![("email".to_owned(), engine::Value::Text("ann@x.de".to_owned()))],

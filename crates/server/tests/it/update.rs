@@ -516,7 +516,7 @@ async fn a_batch_of_changes_is_made_whole_or_not_at_all() {
         ids.push(server.app.user(&format!("{name}@example.com")).await);
     }
     let author = server::console::developers::operator(&server.server);
-    let change = Change { server: server.server.clone(), app: app.clone(), author };
+    let change = Change::new(server.server.clone(), app.clone(), author);
     let batch = |ids: &[String]| -> Vec<Edit> {
         let edit = |id: &String| Edit {
             id: server::ids::UserId(id.as_str().into()),
