@@ -299,6 +299,7 @@ fn of_records() -> Vec<Route> {
             .gives(row.clone())
             .refuses(&[
                 1007, 1009, 1155, 3011, 3012, 3013, 3033, 3038, 3039, 3040, 3045, 8023, 20041,
+                20043,
             ]),
         put(
             ("consoleUpdate", "/data/{table}/{id}", "Changes a user: any property, and the status"),
@@ -307,7 +308,7 @@ fn of_records() -> Vec<Route> {
         )
         .takes(row)
         .gives(named("User"))
-        .refuses(&[1000, 1007, 1155, 3018, 3038, 3039, 3040, 3045, 8023, 20041]),
+        .refuses(&[1000, 1007, 1155, 3018, 3038, 3039, 3040, 3045, 8023, 20041, 20043]),
         delete(("consoleDelete", "/data/{table}/{id}", "Deletes a user"), MEMBER, records::delete)
             .gives(users::deleted())
             .refuses(&[1000, 3038]),

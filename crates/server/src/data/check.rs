@@ -19,8 +19,8 @@ use crate::users::write::Change;
 /// The job's kind.
 pub const JOB: &str = "schema.check";
 const STEP: u64 = 1000;
-/// Bytes of expressions times characters that are matched while others wait: some 0.1 s.
-const DEAR: u64 = 1 << 28;
+/// Places of expressions times characters that are matched while others wait: some 0.1 s.
+const DEAR: u64 = 1 << 24;
 
 /// Whether it takes long to judge these rows.
 pub fn is_dear(column: &Column, rows: &[Scanned]) -> bool {

@@ -67,6 +67,7 @@ pub fn routes() -> Vec<Route> {
             .gives(row)
             .refuses(&[
                 1000, 1007, 1012, 1155, 2000, 3018, 3029, 3038, 3039, 3040, 3045, 8023, 20041,
+                20043,
             ]),
         delete(("deleteObject", "/data/{table}/{id}", "Deletes a user"), seen, save::delete)
             .gives(deleted())
@@ -103,9 +104,10 @@ const FIND: &[u32] = &[1004, 1005, 1006, 1009, 1013, 1017, 1025, 2000];
 /// Adding a user is a registration, with its refusals.
 const ADD: &[u32] = &[
     999, 1007, 1009, 1011, 1155, 2000, 3011, 3012, 3013, 3033, 3038, 3039, 3040, 3045, 8023, 20041,
+    20043,
 ];
 /// The same, or changing one who is there.
 const SAVE: &[u32] = &[
     999, 1000, 1007, 1009, 1011, 1012, 1155, 2000, 3011, 3012, 3013, 3018, 3029, 3033, 3038, 3039,
-    3040, 3045, 8023, 20041,
+    3040, 3045, 8023, 20041, 20043,
 ];

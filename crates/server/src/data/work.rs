@@ -44,8 +44,8 @@ const STEP: u64 = 500;
 const NOTES: u32 = 500;
 /// Notes that are left for the moment in which writers wait.
 pub const FEW: usize = 20;
-/// Bytes of expressions times characters that are matched before others have a turn.
-pub const TURN: u64 = 1 << 24;
+/// Places of expressions times characters that are matched before others have a turn: some 10 ms.
+pub const TURN: u64 = 1 << 21;
 /// How long an index may take.
 const BUILD: Duration = Duration::from_hours(6);
 

@@ -46,7 +46,7 @@ pub fn routes() -> Vec<Route> {
             .gives(named("User"))
             .refuses(&[
                 999, 1007, 1155, 3009, 3011, 3012, 3013, 3029, 3033, 3038, 3039, 3040, 3045, 8023,
-                20041,
+                20041, 20043,
             ]),
         get(
             ("describeUsers", "/users/userclassprops", "Lists the properties of users"),
@@ -73,7 +73,9 @@ pub fn routes() -> Vec<Route> {
         put(("updateUser", "/users/{id}", "Changes a user"), seen, update::put)
             .takes(named("Object"))
             .gives(named("User"))
-            .refuses(&[1007, 1155, 3018, 3028, 3029, 3030, 3038, 3039, 3040, 3045, 8023, 20041]),
+            .refuses(&[
+                1007, 1155, 3018, 3028, 3029, 3030, 3038, 3039, 3040, 3045, 8023, 20041, 20043,
+            ]),
         web::delete(("deleteUser", "/users/{id}", "Deletes a user"), seen, delete::delete)
             .gives(deleted())
             .refuses(&[1000, 2000]),

@@ -44,9 +44,10 @@ pub async fn create(
     if let Some(caller) = from {
         brake::registration(&change.server, caller)?;
     }
-    let mut tries = Tries::new(change.clone());
+    let (mut tries, mut hash) = (Tries::new(change.clone()), None);
     loop {
-        let tried = made((&tries.change, from), (door, status, event), guest.as_ref(), &body);
+        let how = (door, status, event);
+        let tried = made((&tries.change, from), how, guest.as_ref(), (&body, &mut hash));
         if let Some(made) = tries.settle(tried.await).await? {
             return Ok(Answer::json_text(made));
         }
@@ -57,11 +58,16 @@ async fn made(
     (change, from): (&Change, Option<&Caller>),
     (door, status, event): (Door, Status, Event),
     guest: Option<&UserId>,
-    body: &Map<String, Value>,
+    (body, known): (&Map<String, Value>, &mut Option<hashes::PasswordHash>),
 ) -> Result<Vec<u8>> {
     let (server, app) = (&change.server, &change.app);
     let draft = draft::draft(door, (change.users()?, &Rules::of(change)), body)?;
-    let hash = password::hash(&server.passwords, &server.random, draft.password).await?;
+    // What takes long is done once, however often the tables change meanwhile.
+    let hash = match known.take() {
+        Some(hash) => hash,
+        None => password::hash(&server.passwords, &server.random, draft.password).await?,
+    };
+    *known = Some(hash.clone());
     let converts = guest.is_some();
     let id =
         guest.cloned().unwrap_or_else(|| UserId(server.random.object_id(change.author.at).into()));
