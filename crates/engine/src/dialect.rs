@@ -283,7 +283,7 @@ impl Dialect {
     pub fn index_state(&self) -> &'static str {
         self.pick(
             "select 1 as whole from sqlite_master where type = 'index' and name = ?2 and ?1 = ?1",
-            "select cast(i.indisvalid as int8) as whole from pg_index i
+            "select cast(cast(i.indisvalid as int) as bigint) as whole from pg_index i
              join pg_class c on c.oid = i.indexrelid join pg_namespace n on n.oid = c.relnamespace
              where n.nspname = ?1 and c.relname = ?2",
         )

@@ -592,6 +592,8 @@ pub async fn clear(work: Work) -> Result<()> {
         let (id, table) = (was.id.clone(), Arc::clone(table));
         let unwatch = move |tx: &Tx<'_>| {
             tx.lock_timeout(LOCK_WAIT)?;
+            store::schema::hold_to_change(tx)?;
+            columns::lock_table(tx, &table)?;
             touched::unwatch(tx, &id, &table)
         };
         work.data.write(unwatch).await?;

@@ -44,7 +44,10 @@ pub fn converted_to(column: &Column, from: Kind, stored: &Stored) -> Result<Stor
     let value = match (column.kind, stored) {
         (_, Stored::Null) => return Ok(Stored::Null),
         (to, Stored::Text(it) | Stored::Json(it)) if from == Kind::Json && texts.contains(&to) => {
-            return text_within(column, it.clone());
+            // The engines keep it in forms of their own; clients see this one.
+            let json =
+                crate::json::read(it.as_bytes()).map_err(|_| Error::wrong_type(&column.name))?;
+            return text_within(column, json.to_string());
         }
         (Kind::Json, Stored::Text(it)) if texts.contains(&from) => {
             // A text that is JSON is meant so; another one becomes a JSON text.

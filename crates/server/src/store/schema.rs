@@ -66,6 +66,12 @@ fn read_column(row: &Row<'_>) -> engine::Result<(String, Option<Column>)> {
 /// Has the tables of the application stay as they are until `tx` ends, and gives their version: what
 /// was checked against that version may be written. Any number of writers hold them at once.
 ///
+/// **Locks are taken in this order**, by all: this one (shared by who writes objects or deletes users,
+/// alone by who changes the tables), the application's row of `sys.schemas`, the table
+/// ([`lock_table`](super::columns::lock_table) before any change of it), rows of it, other rows of
+/// `sys`. A login takes none of the first two. What a job does to many rows it does without waiting
+/// for any of them ([`Busy::PassOver`](super::columns::Busy)).
+///
 /// PostgreSQL needs the lock: there a change of a column can be committed between the check and the
 /// write. It is none of rows, so that a change is not overtaken by ever more writers.
 pub fn hold(tx: &Tx<'_>) -> Result<i64> {

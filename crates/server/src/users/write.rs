@@ -274,6 +274,8 @@ pub fn difference(mut before: Map<String, Value>, mut after: Map<String, Value>)
 /// passwords, and tells how many there were. Nothing is left for whoever gets the same id or
 /// identity (security I-7). What they own stays.
 pub fn delete(tx: &Tx<'_>, change: &Change, users: &[UserId]) -> Result<usize> {
+    // Nobody else is gathering identities for good meanwhile, or changing the tables.
+    store::schema::hold(tx)?;
     let table = grow::with_columns(tx, change, USERS, &[])?;
     let (now, mut deleted) = (change.author.at, 0);
     for user in users {

@@ -650,7 +650,7 @@ async fn columns_change_under_traffic_and_nobody_is_turned_away_or_deadlocked() 
         seen
     };
     let changes = async {
-        for round in 0..3 {
+        for round in 0..2 {
             let index = json!({ "indexed": round % 2 == 0 });
             let kind = if round % 2 == 0 { "INT" } else { "STRING" };
             for (name, wish) in [
@@ -674,7 +674,6 @@ async fn columns_change_under_traffic_and_nobody_is_turned_away_or_deadlocked() 
             let begun = add(&desk, "Users", wish).await.ok();
             ended(&desk, &text(&begun["work"])).await;
             drop_column(&desk, "Users", "extra").await.ok();
-            server.clock.advance(Seconds(61));
         }
         ends.store(true, Ordering::SeqCst);
     };
