@@ -110,12 +110,7 @@ pub fn dropped(db: &Db<'_>, id: &str) -> Result<Option<Dropped>> {
 /// gives the last of them, or `None` if there were no more.
 pub fn blank(tx: &Tx<'_>, dropped: &Dropped, after: i64, most: u64) -> Result<Option<i64>> {
     let Some(column) = &dropped.column else { return Ok(None) };
-    let table = Table {
-        id: String::new(),
-        name: dropped.table.as_str().into(),
-        physical: dropped.table.clone(),
-        columns: Vec::new(),
-    };
+    let table = table_of(dropped);
     let seq = || Expr::col(Alias::new(".seq"));
     let mut part = Query::select();
     part.column(Alias::new(".seq")).from(place(tx, &table)).and_where(seq().gt(after));
@@ -142,9 +137,16 @@ pub fn is_dear(db: &Db<'_>, dropped: &Dropped, rows: u64) -> Result<bool> {
     if dropped.column.is_none() || db.dialect().drops_at_once() {
         return Ok(false);
     }
-    let table = db.dialect().quote(&dropped.table);
-    let sql = format!("select 1 as one from app.{table} limit 1 offset {rows}");
-    Ok(db.row(&sql, &[], |_| Ok(()))?.is_some())
+    has_more(db, &table_of(dropped), rows)
+}
+
+fn table_of(dropped: &Dropped) -> Table {
+    Table {
+        id: String::new(),
+        name: dropped.table.as_str().into(),
+        physical: dropped.table.clone(),
+        columns: Vec::new(),
+    }
 }
 
 /// Keeps a dropped column, which is empty by now, for a new one of its type.
@@ -157,22 +159,24 @@ pub fn keep_husk(tx: &Tx<'_>, id: &str) -> Result<()> {
 /// Drops what was taken out of the catalog before. Repeatable.
 pub fn drop_now(tx: &Tx<'_>, id: &str) -> Result<()> {
     let Some(Dropped { table, column }) = dropped(tx, id)? else { return Ok(()) };
-    let quoted = tx.dialect().quote(&table);
+    let place = tx.dialect().quote(&table);
     if let Some(column) = column {
         // If the whole table waits, too, its columns go with it.
         let whole = "select id from sys.dropped where app_id = ?1 and table_name = ?2
                      and column_name is null";
         if tx.row(whole, &[&tx.app(), &table], |row| row.get::<String>("id"))?.is_none() {
-            let column = tx.dialect().quote(&column);
-            tx.batch(&format!("ALTER TABLE app.{quoted} DROP COLUMN {column};"))?;
+            let (table, quoted) = (place, tx.dialect().quote(&column));
+            tx.batch(&format!("ALTER TABLE app.{table} DROP COLUMN {quoted};"))?;
         }
         let sql = "delete from sys.dropped where app_id = ?1 and id = ?2";
         tx.exec(sql, &[&tx.app(), &id])?;
     } else {
-        tx.batch(&format!("DROP TABLE IF EXISTS app.{quoted};"))?;
+        let dropped = &table;
+        let table = place;
+        tx.batch(&format!("DROP TABLE IF EXISTS app.{table};"))?;
         let sql = "delete from sys.dropped where app_id = ?1 and (id = ?2 or (
                        table_name = ?3 and is_husk))";
-        tx.exec(sql, &[&tx.app(), &id, &table])?;
+        tx.exec(sql, &[&tx.app(), &id, dropped])?;
     }
     Ok(())
 }
@@ -268,9 +272,7 @@ pub fn fill(
     };
     let mut free = Query::select();
     free.column(Alias::new(".seq")).from(place(tx, table)).cond_where(within());
-    if busy == Busy::PassOver {
-        free.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
-    }
+    leave_out(&mut free, busy);
     let mut query = Query::update();
     query.table(place(tx, table)).value(Alias::new(&column.physical), bound(value));
     query.and_where(seq().in_subquery(free));
@@ -414,17 +416,19 @@ pub fn put(
     (seq, value): (i64, &Stored),
     busy: Busy,
 ) -> Result<bool> {
-    let dialect = tx.dialect();
-    let [table, physical] = [&*table.physical, physical].map(|it| dialect.quote(it));
-    let which = format!(r#"select ".seq" from app.{table} where ".seq" = ?1{}"#, rest(tx, busy));
-    let sql = format!(r#"update app.{table} set {physical} = ?2 where ".seq" in ({which})"#);
-    Ok(tx.exec(&sql, &[&seq, value])? == 1)
+    let mut free = Query::select();
+    free.column(Alias::new(".seq")).from(place(tx, table));
+    free.and_where(Expr::col(Alias::new(".seq")).eq(seq));
+    leave_out(&mut free, busy);
+    let mut query = Query::update();
+    query.table(place(tx, table)).value(Alias::new(physical), bound(value));
+    query.and_where(Expr::col(Alias::new(".seq")).in_subquery(free));
+    Ok(tx.exec_built(&built(tx, &query))? == 1)
 }
 
-fn rest(tx: &Tx<'_>, busy: Busy) -> String {
-    match busy {
-        Busy::Wait => String::new(),
-        Busy::PassOver => [tx.dialect().for_update(), tx.dialect().skip_locked()].concat(),
+fn leave_out(rows: &mut SelectStatement, busy: Busy) {
+    if busy == Busy::PassOver {
+        rows.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
     }
 }
 

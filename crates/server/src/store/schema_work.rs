@@ -155,6 +155,16 @@ pub fn changing(db: &Db<'_>, table: &str) -> Result<Option<String>> {
     Ok(db.row(sql, &[&db.app(), &table], |row| row.get("kind"))?)
 }
 
+/// Whether an index of that table is being built: whoever changes the table then waits for it, and
+/// everybody behind him.
+pub fn is_building(db: &Db<'_>, table: &str) -> Result<bool> {
+    let sql = "select w.id from sys.schema_work w
+               join sys.jobs j on j.app_id = w.app_id and j.payload = w.id
+               where w.app_id = ?1 and w.table_id = ?2 and w.state = 'running'
+                 and j.state = 'waiting' and j.checkpoint = 'index' limit 1";
+    Ok(db.row(sql, &[&db.app(), &table], |row| row.get::<String>("id"))?.is_some())
+}
+
 fn read(row: &Row<'_>) -> engine::Result<SchemaWork> {
     Ok(SchemaWork {
         id: row.get("id")?,

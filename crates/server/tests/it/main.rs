@@ -45,6 +45,7 @@ mod properties;
 mod races;
 mod reference;
 mod register;
+mod schema_race;
 mod schema_work;
 mod sessions;
 mod source;
