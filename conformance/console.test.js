@@ -50,6 +50,29 @@ test('u_c01 a wrong password, a stranger and a dead key are refused, and logging
   await refused(server.strangersConsole().user.getAccountInfo(authKey), 9007, { status: 401 })
 })
 
+test('a developer changes the own name and password, and the other sessions end', async () => {
+  const dag = { email: anAddress('dag'), password: aPassword() }
+  await server.cli(['developer', 'add', '--email', dag.email, '--name', 'Dag', '--password-stdin'], dag.password)
+  const [console, other] = [server.strangersConsole(), server.strangersConsole()]
+  await console.user.login(dag.email, dag.password)
+  await other.user.login(dag.email, dag.password)
+
+  const account = await console.user.getAccountInfo()
+  const renamed = await console.user.updateProfile({ ...account, name: 'Dagmar' })
+  assert.deepEqual(renamed, { id: account.id, name: 'Dagmar', email: dag.email })
+  assert.equal((await other.user.getAccountInfo()).name, 'Dagmar')
+
+  const password = aPassword()
+  await refused(console.user.updateProfile({ password, oldPassword: aPassword() }), 20060, { status: 400 })
+  await refused(console.user.updateProfile({ password }), 20060, { status: 400 })
+  await refused(console.user.updateProfile({ password: 'short', oldPassword: dag.password }), 8023, { status: 400 })
+  await console.user.updateProfile({ password, oldPassword: dag.password })
+  assert.equal((await console.user.getAccountInfo()).name, 'Dagmar')
+  await refused(other.user.getAccountInfo(), 9007, { status: 401 })
+  await refused(server.strangersConsole().user.login(dag.email, dag.password), 9005, { status: 401 })
+  await server.strangersConsole().user.login(dag.email, password)
+})
+
 test('u_c02 the list of apps has id and name of each, and only the own ones', async () => {
   const console = await server.consoleClient()
   const one = await console.apps.createApp({ appName: unique('One '), refCode: null })

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::program::{self, cargo, run, shown};
 use crate::tally::Tally;
-use crate::{Result, figures, generated, needs, suite};
+use crate::{Result, figures, fuzz, generated, needs, suite};
 
 /// How long the list of known faults in dependencies may take to arrive.
 const FETCH: Duration = Duration::from_mins(1);
@@ -32,6 +32,9 @@ pub fn command(args: &[String]) -> Result<ExitCode> {
         run_shown(cargo(doc).env("RUSTDOCFLAGS", "-D warnings"))
     });
     stage(&mut tally, "dependencies", dependencies);
+    stage(&mut tally, "fuzz", || {
+        run_shown(fuzz::run().args(["--seconds", &fuzz::SECONDS_IN_CI.to_string()]))
+    });
 
     let mut built = None;
     match suite::run(&suite::Choice::all(), &mut tally) {

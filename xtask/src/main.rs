@@ -6,8 +6,10 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this program talks to a terminal")]
 #![allow(clippy::disallowed_methods, reason = "clock and environment are the server's rule")]
 
+mod bench;
 mod ci;
 mod figures;
+mod fuzz;
 mod generated;
 mod needs;
 mod pg;
@@ -48,6 +50,18 @@ const TASKS: &[Task] = &[
         run: ci::command,
     },
     Task {
+        name: "fuzz",
+        usage: "fuzz [--seconds N] [--seed S] [clause|props|sort]",
+        help: "feed random and bent texts to the parsers; 30 seconds if not said",
+        run: fuzz::command,
+    },
+    Task {
+        name: "bench",
+        usage: "bench [--engine sqlite|postgres] [--seconds N] [--rounds N] [check|login|read|page]",
+        help: "measure the program against floors, on a machine that does nothing else",
+        run: bench::command,
+    },
+    Task {
         name: "gen",
         usage: "gen [--check]",
         help: "write the generated reference pages, or see whether they are up to date",
@@ -83,7 +97,7 @@ fn main() -> ExitCode {
 }
 
 fn help() -> String {
-    let line = |it: &Task| format!("  {:48}{}\n", it.usage, it.help);
+    let line = |it: &Task| format!("  {:52}{}\n", it.usage, it.help);
     format!("cargo xtask COMMAND\n\n{}", TASKS.iter().map(line).collect::<String>())
 }
 

@@ -156,12 +156,18 @@ pub struct TestProgram {
 pub struct Built {
     tests: Vec<TestProgram>,
     usher: Option<PathBuf>,
+    bench: Option<PathBuf>,
 }
 
 impl Built {
     /// The server's program.
     pub fn usher(&self) -> Result<&Path> {
         self.usher.as_deref().ok_or_else(|| "package server has no program usher".into())
+    }
+
+    /// The program that measures it.
+    pub fn bench(&self) -> Result<&Path> {
+        self.bench.as_deref().ok_or_else(|| "package bench has no program bench".into())
     }
 
     /// Reads a line of `--message-format=json`.
@@ -182,6 +188,8 @@ impl Built {
             });
         } else if (kind, name) == ("bin", "usher") {
             self.usher = Some(path);
+        } else if (kind, name) == ("bin", "bench") {
+            self.bench = Some(path);
         }
         Some(())
     }

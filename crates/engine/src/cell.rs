@@ -299,16 +299,24 @@ impl Database {
         self.run(Lane::Write, f).await
     }
 
-    /// Runs one statement outside of any transaction: PostgreSQL wants that for
-    /// `create index concurrently` and the like. On SQLite it is a transaction of its own.
+    /// Runs `f` so that each of its statements stands alone: what PostgreSQL takes outside of a
+    /// transaction only, such as the building of an index beside traffic. Nothing is undone if it
+    /// fails half-way, so it must be repeatable. On SQLite it is a transaction like others.
     ///
-    /// A statement that fails may leave half of what it was to do.
-    pub async fn alone(&self, sql: String) -> Result<()> {
-        match self.dialect() {
-            Dialect::Sqlite => self.write(move |tx| tx.batch(&sql)).await,
-            // A unit that reads has no transaction there.
-            Dialect::Postgres => self.read(move |db| db.alone(&sql)).await,
-        }
+    /// Fails as [`read`](Self::read) does.
+    pub async fn alone<T, E>(
+        &self,
+        f: impl Fn(&Tx<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let lane = match self.dialect() {
+            Dialect::Sqlite => Lane::Write,
+            Dialect::Postgres => Lane::Alone,
+        };
+        self.run(lane, f).await
     }
 
     async fn run<T, E>(

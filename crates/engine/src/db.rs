@@ -94,15 +94,6 @@ impl Db<'_> {
         self.run(&q.sql, &values, row)
     }
 
-    /// Runs a statement by itself; only where there is no transaction.
-    pub(crate) fn alone(&self, sql: &str) -> Result<()> {
-        let sql = self.common.translator.translate_once(sql, &self.scope.place)?;
-        self.statement(&sql, |link| match link {
-            Link::Sqlite(connection) => connection.batch(&sql),
-            Link::Postgres(session) => session.batch(&sql),
-        })
-    }
-
     /// The engine's way to say things.
     pub fn dialect(&self) -> Dialect {
         self.common.translator.dialect()

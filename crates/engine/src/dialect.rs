@@ -289,15 +289,21 @@ impl Dialect {
         )
     }
 
-    /// What stands after `create index` and `drop index`, outside of a transaction, so that others go
-    /// on writing meanwhile. SQLite has one writer anyway.
+    /// Whether dropping a column costs nothing. SQLite writes the whole table anew.
+    pub fn drops_at_once(&self) -> bool {
+        self.pick(false, true)
+    }
+
+    /// After `create index` and `drop index`: beside those who write. Such a statement stands
+    /// [alone](crate::Database::alone). SQLite has one writer anyway.
     pub fn concurrently(&self) -> &'static str {
         self.pick("", " concurrently")
     }
 
-    /// Whether dropping a column costs nothing. SQLite writes the whole table anew.
-    pub fn drops_at_once(&self) -> bool {
-        self.pick(false, true)
+    /// The columns of an index by which rows are found and sorted, made of the quoted name of one: no
+    /// value comes first, as it does in every sorted answer, and then the order of insertion.
+    pub fn index_columns(&self, quoted: &str) -> String {
+        self.pick(quoted.to_owned(), format!("{quoted} nulls first, \".seq\""))
     }
 
     /// A statement that makes others who migrate wait until this transaction ends. SQLite has one

@@ -62,6 +62,9 @@ pub enum Error {
         /// What is there.
         found: String,
     },
+    /// A calculation in a statement leaves the range of numbers or dates.
+    #[error("a calculation leaves the range of numbers")]
+    Range,
     /// The closure panicked; nothing of it was kept.
     #[error("the unit of work panicked")]
     Panicked,
@@ -106,6 +109,7 @@ impl Error {
             Self::Type { column, expected, found } => {
                 Self::Type { column: column.clone(), expected, found: found.clone() }
             }
+            Self::Range => Self::Range,
             Self::Panicked => Self::Panicked,
             Self::Aborted => Self::Aborted,
             Self::Nested(what) => Self::Nested(what),

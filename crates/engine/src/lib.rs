@@ -7,7 +7,9 @@
 //! Tables are not known here. All that differs between the engines is in [`Dialect`] and in the
 //! translation of SQL written by hand (`translate.rs`).
 
+mod calc;
 mod cell;
+mod civil;
 mod db;
 mod dialect;
 mod error;
@@ -20,6 +22,7 @@ mod translate;
 mod value;
 mod work;
 
+pub use calc::{Calc, Wanted, Wild};
 pub use cell::{Cell, Database, PostgresOptions, SqliteOptions, Stats};
 pub use db::{Db, Tx};
 pub use dialect::{Dialect, Kind, Watch};

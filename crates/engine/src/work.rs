@@ -75,6 +75,8 @@ where
 pub(crate) enum Lane {
     Read,
     Write,
+    /// Statements that PostgreSQL takes outside of a transaction only.
+    Alone,
 }
 
 /// A unit of work with what is to be known about it.
@@ -236,7 +238,7 @@ impl Counters {
     pub(crate) fn gauge(&self, lane: Lane) -> &Gauge {
         match lane {
             Lane::Read => &self.reads,
-            Lane::Write => &self.writes,
+            Lane::Write | Lane::Alone => &self.writes,
         }
     }
 

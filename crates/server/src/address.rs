@@ -5,10 +5,21 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 
-/// The proxies whose word on who is behind them counts. None by default.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// The proxies whose word on who is behind them counts, none by default; and how many bits of an
+/// IPv6 address tell sources apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrustedProxies {
     networks: Vec<IpNet>,
+    prefix: u8,
+}
+
+/// One household or server has all the addresses under such a prefix.
+const PREFIX: u8 = 64;
+
+impl Default for TrustedProxies {
+    fn default() -> Self {
+        Self { networks: Vec::new(), prefix: PREFIX }
+    }
 }
 
 /// An entry of the proxy list that is neither an address nor a network.
@@ -35,7 +46,13 @@ impl TrustedProxies {
     /// the first entry that is neither.
     pub fn parse(entries: &[String]) -> Result<Self, BadProxy> {
         let networks = entries.iter().map(|it| network(it.trim())).collect::<Result<_, _>>()?;
-        Ok(Self { networks })
+        Ok(Self { networks, ..Self::default() })
+    }
+
+    /// The same, with that many bits of an IPv6 address, 1 to 128.
+    #[must_use]
+    pub fn with_prefix(self, bits: u8) -> Self {
+        Self { prefix: bits.clamp(1, 128), ..self }
     }
 
     /// Whether `address` is one of them.
@@ -47,26 +64,34 @@ impl TrustedProxies {
 
 /// The address that a request comes from. An IPv4 address in IPv6 form is the IPv4 address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Source(IpAddr);
+pub struct Source {
+    address: IpAddr,
+    prefix: u8,
+}
 
-/// What limits are counted by: an IPv4 address, or the 64-bit prefix of an IPv6 address, because
-/// one household or server has all 2^64 addresses under it.
+/// What limits are counted by: an IPv4 address, or the prefix of an IPv6 address, of 64 bits unless
+/// the operator says otherwise, because one household or server has all addresses under it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Group(IpAddr);
+pub struct Group(IpAddr, u8);
 
 impl Source {
     /// The address itself.
     pub fn address(self) -> IpAddr {
-        self.0
+        self.address
+    }
+
+    /// The source that was written down as that text.
+    pub fn written(text: &str, proxies: &TrustedProxies) -> Option<Self> {
+        text.parse().ok().map(|peer| source(peer, &[], proxies))
     }
 
     /// The group that limits count this address in.
     pub fn group(self) -> Group {
-        match self.0 {
-            IpAddr::V4(_) => Group(self.0),
+        match self.address {
+            IpAddr::V4(_) => Group(self.address, 32),
             IpAddr::V6(address) => {
-                let prefix = address.to_bits() >> 64 << 64;
-                Group(IpAddr::V6(Ipv6Addr::from_bits(prefix)))
+                let bits = u128::MAX << (128 - u32::from(self.prefix));
+                Group(IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & bits)), self.prefix)
             }
         }
     }
@@ -74,7 +99,7 @@ impl Source {
 
 impl fmt::Display for Source {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(formatter)
+        self.address.fmt(formatter)
     }
 }
 
@@ -83,7 +108,7 @@ impl fmt::Display for Group {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             IpAddr::V4(address) => write!(formatter, "{address}"),
-            IpAddr::V6(prefix) => write!(formatter, "{prefix}/64"),
+            IpAddr::V6(prefix) => write!(formatter, "{prefix}/{}", self.1),
         }
     }
 }
@@ -104,7 +129,7 @@ pub fn source(peer: IpAddr, forwarded_for: &[&str], proxies: &TrustedProxies) ->
             None => break,
         }
     }
-    Source(source)
+    Source { address: source, prefix: proxies.prefix }
 }
 
 /// One entry of the header: an address, as some proxies write it with a port or in brackets.
@@ -256,6 +281,14 @@ mod tests {
         assert_eq!(group("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::/64");
         assert_eq!(group("2001:db8:1:2::"), group("2001:db8:1:2:ffff:ffff:ffff:ffff"));
         assert_ne!(group("2001:db8:1:2::1"), group("2001:db8:1:3::1"));
+        let with = |bits: u8, text: &str| {
+            let proxies = TrustedProxies::default().with_prefix(bits);
+            Source::written(text, &proxies).unwrap().group().to_string()
+        };
+        assert_eq!(with(48, "2001:db8:1:2:3::4"), "2001:db8:1::/48");
+        assert_eq!(with(128, "2001:db8:1:2:3::4"), "2001:db8:1:2:3::4/128");
+        assert_eq!(with(1, "ffff::1"), "8000::/1");
+        assert_eq!(with(48, "::ffff:203.0.113.7"), "203.0.113.7");
         // An IPv4 address and the prefix with the same bits are different groups.
         assert_ne!(group("0.0.0.0"), group("::"));
     }
@@ -270,7 +303,7 @@ mod tests {
             let trusted = proxies(&["10.0.0.0/8"]);
             let found = source(peer, &lines, &trusted);
             if !trusted.trusts(peer) {
-                prop_assert_eq!(found, Source(peer.to_canonical()));
+                prop_assert_eq!(found.address(), peer.to_canonical());
             }
             prop_assert_eq!(found.address(), found.address().to_canonical());
         }
@@ -283,7 +316,7 @@ mod tests {
             let trusted = proxies(&["fd00::/8"]);
             let header = format!("{forged}, {client}");
             let found = source("fd00::1".parse().unwrap(), &[&header], &trusted);
-            prop_assert_eq!(found, Source(IpAddr::V4(client)));
+            prop_assert_eq!(found.address(), IpAddr::V4(client));
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::server::Lease;
 use crate::settings::{Profile, SESSION_AGE, Settings};
 use crate::store::apps::State;
 use crate::store::migrate::{self, Part};
+use crate::store::query::Plans;
 use crate::store::{self, Database, keys};
 
 /// Where sessions live: one application, or the platform with its developers.
@@ -78,6 +79,8 @@ pub struct App {
     pub settings: Settings,
     /// Its API keys.
     pub keys: Vec<keys::Key>,
+    /// The plans of queries, shared by all applications.
+    pub plans: Arc<Plans>,
     schema: ArcSwap<Schema>,
 }
 
@@ -118,6 +121,8 @@ pub struct Apps {
     cell: Cell,
     /// The platform's own rows.
     pub platform: Realm,
+    /// The plans of queries.
+    pub plans: Arc<Plans>,
     cache: Cache<AppId, Arc<App>>,
     /// Host names and for which application and key they stand.
     hosts: Cache<String, (AppId, Arc<str>)>,
@@ -135,7 +140,8 @@ impl Apps {
         let platform = Realm { serial: 0, data: cell.database(scope), platform: true };
         let (cache, hosts) = (Cache::new(most), Cache::new(most));
         let (forgotten, serials) = (Mutex::new(0), Mutex::default());
-        Self { cell, platform, cache, hosts, forgotten, serials, lease }
+        let plans = Arc::default();
+        Self { cell, platform, plans, cache, hosts, forgotten, serials, lease }
     }
 
     /// Brings the platform's tables up to this version.
@@ -305,6 +311,7 @@ impl Apps {
             realm,
             settings: settings.unwrap_or_else(|| Settings::of(app.profile)),
             keys,
+            plans: Arc::clone(&self.plans),
             schema: ArcSwap::from_pointee(schema),
         }))
     }

@@ -27,6 +27,15 @@ impl Rate {
     fn whole(self) -> i64 {
         self.period.saturating_mul(i64::from(self.burst))
     }
+
+    /// One attempt out of a bucket that is full at `full_at`: when it is full then, or how many
+    /// milliseconds later there is room.
+    pub fn take(self, full_at: Millis, now: Millis) -> Result<Millis, i64> {
+        // A clock that was set back must not shut the door for as long (security D-13).
+        let from = full_at.0.clamp(now.0, now.0.saturating_add(self.whole()));
+        let over = from + self.period - now.0 - self.whole();
+        if over > 0 { Err(over) } else { Ok(Millis(from + self.period)) }
+    }
 }
 
 /// What a limit says to an attempt.
@@ -69,16 +78,17 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
         }
         let fresh = Bucket { full_at: now.0, in_flight: 0 };
         let bucket = self.by_key.entry(key.clone()).or_insert(fresh);
-        // A clock that was set back must not shut the door for as long (security D-13).
-        let from = bucket.full_at.clamp(now.0, now.0.saturating_add(rate.whole()));
-        bucket.full_at = from;
-        let over = from + rate.period - now.0 - rate.whole();
-        if over > 0 {
-            return Say::Later(over);
+        match rate.take(Millis(bucket.full_at), now) {
+            Err(over) => {
+                bucket.full_at = bucket.full_at.clamp(now.0, now.0.saturating_add(rate.whole()));
+                Say::Later(over)
+            }
+            Ok(full_at) => {
+                bucket.full_at = full_at.0;
+                bucket.in_flight += 1;
+                Say::Go
+            }
         }
-        bucket.full_at += rate.period;
-        bucket.in_flight += 1;
-        Say::Go
     }
 
     /// Ends an attempt that was counted. One that was right is given back, it alone: what others
@@ -154,8 +164,8 @@ pub enum Verdict {
     Go,
     /// Not now: so many milliseconds later at the earliest.
     Later(i64),
-    /// The account is locked.
-    Locked,
+    /// The account is locked, for so many milliseconds more as far as that is known.
+    Locked(i64),
 }
 
 /// How long wrong passwords count that nobody has followed by a right one.
@@ -166,12 +176,19 @@ pub const PLACE_MEMORY: Seconds = Seconds(24 * 3600);
 pub const AT_HOME: Seconds = Seconds(180 * 24 * 3600);
 /// The longest pause.
 const LONGEST: i64 = 15 * 60 * 1000;
-/// The longest where the account knows the place: its owner comes in within half a minute, whatever
-/// others have tried there (security T-3).
-const LONGEST_AT_HOME: i64 = 25 * 1000;
+/// The longest where the place is a device that nobody else has: its owner comes in within half a
+/// minute, whatever was tried there (security T-3).
+const LONGEST_OF_DEVICE: i64 = 25 * 1000;
+/// When to come back to a place from which people have come in: the owner of an account has a turn
+/// there within half a minute, whatever others try there at the same moment (security T-3). It is
+/// so for every identity, whoever has it and from wherever, so that it tells nothing.
+pub const AGAIN_AT_HOME: i64 = 12 * 1000;
+/// For how long an attempt beyond a limit is held there. It is longer than the longest pause between
+/// two turns, so that whoever is next has one before being sent away.
+pub const HELD: Seconds = Seconds(5);
 /// How long as many attempts as lock an account keep others out before it is locked: they may turn
 /// out right. If their end was never told, as after a kill, one more decides.
-const EVALUATED: Seconds = Seconds(60);
+pub const EVALUATED: Seconds = Seconds(60);
 /// When to come back where nothing but the owner or a recovery opens the account.
 const MUCH_LATER: i64 = LONGEST;
 
@@ -205,25 +222,64 @@ impl Tally {
     }
 }
 
+/// Turns that an account gives to attempts beyond the limits, where it knows the place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Turns {
+    /// How many since somebody was right.
+    pub count: i64,
+    /// When the last was.
+    pub last: Millis,
+}
+
+/// After how many turns how long it is to the next, in milliseconds. Whoever guesses at its owner's
+/// own address gets no more than these.
+const BETWEEN_TURNS: [(i64, i64); 3] = [(100, 500), (500, 2000), (i64::MAX, 4000)];
+
+impl Turns {
+    /// How long it is from that turn to the next.
+    pub fn pause(self) -> i64 {
+        let step = BETWEEN_TURNS.iter().find(|it| self.count < it.0);
+        step.map_or(HELD.millis(), |it| it.1)
+    }
+
+    /// Whether there is one more turn at `now`, at a place with these counts.
+    pub fn next(self, place: Tally, now: Millis) -> Say {
+        let last = place.last.max(self.last).0.min(now.0);
+        let left =
+            if place.count == 0 && self.count == 0 { 0 } else { last + self.pause() - now.0 };
+        if left > 0 { Say::Later(left) } else { Say::Go }
+    }
+
+    /// One more.
+    #[must_use]
+    pub fn counted(self, now: Millis) -> Self {
+        Self { count: self.count + 1, last: now }
+    }
+}
+
 /// Decides about one more attempt at `now`, by the counts of the account as a whole and from this
-/// place; `at_home` says that the account has been used from there before.
-pub fn decide(account: Tally, place: Tally, rules: Guesses, at_home: bool, now: Millis) -> Verdict {
+/// place; `own` says that the place is a device of the account, which nobody else can be at.
+pub fn decide(account: Tally, place: Tally, rules: Guesses, own: bool, now: Millis) -> Verdict {
     let account = account.at(now, ACCOUNT_MEMORY);
     let place = place.at(now, PLACE_MEMORY);
     if rules.lock > 0 {
-        let full = account.count >= i64::from(rules.lock) && account.last + EVALUATED > now;
-        if full || account.locked.is_some_and(|it| it > now) {
-            return Verdict::Locked;
+        if let Some(end) = account.locked.filter(|it| *it > now) {
+            let for_ever = end.0 == i64::MAX;
+            return Verdict::Locked(if for_ever { MUCH_LATER } else { end.0 - now.0 });
+        }
+        let decided = account.last + EVALUATED;
+        if account.count >= i64::from(rules.lock) && decided > now {
+            return Verdict::Locked(decided.0 - now.0);
         }
     }
-    if !at_home && account.count >= i64::from(rules.account) {
+    if !own && account.count >= i64::from(rules.account) {
         return Verdict::Later(MUCH_LATER);
     }
     let beyond = place.count - i64::from(rules.place);
     if beyond < 0 {
         return Verdict::Go;
     }
-    let longest = if at_home { LONGEST_AT_HOME } else { LONGEST };
+    let longest = if own { LONGEST_OF_DEVICE } else { LONGEST };
     let pause = 1000_i64.checked_shl(u32::try_from(beyond.min(20)).unwrap_or(20));
     let pause = pause.unwrap_or(longest).min(longest);
     let left = place.last.0 + pause - now.0;
@@ -345,11 +401,11 @@ mod tests {
     }
 
     /// Many places guess at once, some attempts never end (a node was killed), and the owner comes
-    /// home now and then. Strangers never get more than the limit in a row, and the owner is never
+    /// by the own device now and then. Strangers never get more than the limit in a row, and the owner is never
     /// kept out for longer than half a minute.
     #[test]
     fn simulated_guessing_is_bounded_and_never_keeps_the_owner_out() {
-        const HOME: u64 = 0;
+        const DEVICE: u64 = 0;
         for seed in 0..300 {
             let random = Random::seeded(seed);
             let most = 1 + u32::try_from(below(&random, 60)).unwrap();
@@ -358,26 +414,49 @@ mod tests {
             for _ in 0..600 {
                 now = Millis(now.0 + i64::try_from(below(&random, 3000)).unwrap());
                 if below(&random, 40) > 0 {
-                    // At home somebody guesses, too.
+                    // Somebody guesses with that device, too.
                     let place = below(&random, 30);
-                    let verdict = rows.count(place, rules, place == HOME, now);
-                    strangers += u32::from(verdict == Verdict::Go && place != HOME);
+                    let verdict = rows.count(place, rules, place == DEVICE, now);
+                    strangers += u32::from(verdict == Verdict::Go && place != DEVICE);
                     assert!(strangers <= most, "seed {seed}");
                     continue;
                 }
                 let came = now;
                 loop {
-                    match rows.count(HOME, rules, true, now) {
+                    match rows.count(DEVICE, rules, true, now) {
                         Verdict::Go => break,
                         Verdict::Later(wait) => now = Millis(now.0 + wait),
-                        Verdict::Locked => panic!("seed {seed}: nobody asked for locks"),
+                        Verdict::Locked(_) => panic!("seed {seed}: nobody asked for locks"),
                     }
                 }
                 assert!(now.0 - came.0 <= 30_000, "seed {seed}: {} ms", now.0 - came.0);
-                rows.right(HOME);
+                rows.right(DEVICE);
                 strangers = 0;
             }
         }
+    }
+
+    #[test]
+    fn turns_come_after_pauses_that_grow_and_never_more_often() {
+        let place = Tally { count: 10, last: Millis(0), locked: None };
+        let mut turns = Turns::default();
+        assert_eq!(turns.next(Tally::default(), Millis(0)), Say::Go, "nothing was tried here");
+        assert_eq!(turns.next(place, Millis(400)), Say::Later(100));
+        let (mut now, mut times) = (Millis(0), Vec::new());
+        while now.0 < 3_600_000 {
+            match turns.next(place, now) {
+                Say::Later(wait) => now = Millis(now.0 + wait),
+                Say::Go => {
+                    turns = turns.counted(now);
+                    times.push(now.0);
+                }
+            }
+        }
+        assert!(times.windows(2).all(|it| it[1] - it[0] >= 500));
+        assert_eq!(times[1000] - times[999], 4000);
+        assert!(HELD.millis() > 4000, "whoever is held sees the next turn");
+        // The clock was set back by a year.
+        assert_eq!(turns.next(place, Millis(-31_536_000_000)), Say::Later(4000));
     }
 
     #[test]
@@ -387,11 +466,11 @@ mod tests {
             |account: Tally, now: i64| decide(account, Tally::default(), rules, true, Millis(now));
         let three = Tally { count: 3, last: Millis(0), locked: None };
         assert_eq!(at(Tally { count: 2, ..three }, 0), Verdict::Go);
-        assert_eq!(at(three, 0), Verdict::Locked, "three are being evaluated");
+        assert_eq!(at(three, 0), Verdict::Locked(60_000), "three are being evaluated");
         assert_eq!(at(three, 60_000), Verdict::Go, "nobody will tell how they ended");
         let locked = Tally { locked: Some(Millis(100_000)), ..three };
-        assert_eq!((at(locked, 99_999), at(locked, 100_000)), (Verdict::Locked, Verdict::Go));
+        assert_eq!((at(locked, 99_999), at(locked, 100_000)), (Verdict::Locked(1), Verdict::Go));
         let for_ever = Tally { locked: Some(Millis(i64::MAX)), ..three };
-        assert_eq!(at(for_ever, i64::MAX / 2), Verdict::Locked);
+        assert_eq!(at(for_ever, i64::MAX / 2), Verdict::Locked(900_000));
     }
 }

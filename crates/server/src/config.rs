@@ -49,6 +49,10 @@ pub struct Options {
     /// Proxies whose X-Forwarded-For header is believed, with commas between.
     #[arg(long)]
     pub trusted_proxies: Option<String>,
+    /// Bits of an IPv6 address that tell one source from another, 1 to 128: a household has one
+    /// prefix. By default 64.
+    #[arg(long)]
+    pub ipv6_prefix: Option<u32>,
     /// The most bytes of a body; by default 1048576.
     #[arg(long)]
     pub body_bytes: Option<usize>,
@@ -58,8 +62,8 @@ pub struct Options {
     /// The most connections at once; by default 10000.
     #[arg(long)]
     pub connections: Option<usize>,
-    /// The most connections at once from one address, or from one /64 of IPv6; trusted proxies are
-    /// not counted. By default 1000.
+    /// The most connections at once from one address, or from one prefix of IPv6; trusted proxies
+    /// are not counted. By default 1000.
     #[arg(long)]
     pub connections_per_source: Option<usize>,
     /// Seconds in which a client must have sent the head of a request it has begun; by default 10.
@@ -87,6 +91,12 @@ pub struct Options {
     /// Seconds that a password may wait to be hashed; longer waits are refused; by default 5.
     #[arg(long)]
     pub hash_wait_seconds: Option<u64>,
+    /// Seconds that one piece of database work may wait and run before it is given up; by default 5.
+    #[arg(long)]
+    pub database_seconds: Option<u64>,
+    /// Connections to PostgreSQL, of each node; by default four for each core, 32 at most.
+    #[arg(long)]
+    pub database_connections: Option<usize>,
     /// A file with passwords that nobody may have, one a line, beside those that the server knows.
     #[arg(long)]
     pub password_blocklist: Option<PathBuf>,
@@ -106,6 +116,10 @@ pub struct Options {
     /// knows, where an application does not say; by default 100.
     #[arg(long)]
     pub wrong_passwords_per_account: Option<u32>,
+    /// Accounts, and as many addresses, whose wrong passwords an application counts at most; beyond
+    /// them those are forgotten that have fewest. By default 1000000.
+    #[arg(long)]
+    pub wrong_password_counts: Option<u32>,
 }
 
 /// Settings without a flag, because others see the command line: names, and what they mean.
@@ -137,6 +151,10 @@ pub struct Limits {
     pub drain_seconds: u64,
     /// Whose forwarding headers are believed.
     pub proxies: TrustedProxies,
+    /// How long one piece of database work may wait and run.
+    pub database_time: Duration,
+    /// Connections to PostgreSQL; 0 for as many as fit the cores.
+    pub database_connections: usize,
 }
 
 /// A configuration that has been checked.
@@ -163,6 +181,8 @@ pub struct Config {
     pub password_blocklist: Option<PathBuf>,
     /// The limits on guessing and flooding, where an application does not say.
     pub brakes: crate::settings::Limits,
+    /// How many accounts, and how many places, wrong passwords are counted for, per application.
+    pub counts: u32,
     /// What a password hash costs.
     pub hashing: hashes::PoolOptions,
 }
@@ -242,10 +262,14 @@ pub const NUMBERS: &[&str] = &[
     "argon2-iterations",
     "hash-threads",
     "hash-wait-seconds",
+    "database-seconds",
+    "database-connections",
     "registrations-per-hour",
     "wrong-passwords-per-place",
     "wrong-passwords-per-source",
     "wrong-passwords-per-account",
+    "wrong-password-counts",
+    "ipv6-prefix",
 ];
 
 /// The longest that anything here may take, in seconds.
@@ -277,6 +301,7 @@ fn over(top: Options, below: Options) -> Options {
         master_key_file: top.master_key_file.or(below.master_key_file),
         master_key: below.master_key,
         trusted_proxies: top.trusted_proxies.or(below.trusted_proxies),
+        ipv6_prefix: top.ipv6_prefix.or(below.ipv6_prefix),
         body_bytes: top.body_bytes.or(below.body_bytes),
         request_seconds: top.request_seconds.or(below.request_seconds),
         connections: top.connections.or(below.connections),
@@ -289,6 +314,8 @@ fn over(top: Options, below: Options) -> Options {
         argon2_iterations: top.argon2_iterations.or(below.argon2_iterations),
         hash_threads: top.hash_threads.or(below.hash_threads),
         hash_wait_seconds: top.hash_wait_seconds.or(below.hash_wait_seconds),
+        database_seconds: top.database_seconds.or(below.database_seconds),
+        database_connections: top.database_connections.or(below.database_connections),
         password_blocklist: top.password_blocklist.or(below.password_blocklist),
         registrations_per_hour: top.registrations_per_hour.or(below.registrations_per_hour),
         wrong_passwords_per_place: top
@@ -300,10 +327,47 @@ fn over(top: Options, below: Options) -> Options {
         wrong_passwords_per_account: top
             .wrong_passwords_per_account
             .or(below.wrong_passwords_per_account),
+        wrong_password_counts: top.wrong_password_counts.or(below.wrong_password_counts),
     }
 }
 
+/// Refuses numbers that nothing can work with.
+fn sensible(options: &Options) -> Result<(), String> {
+    for (name, none) in [
+        ("body-bytes", options.body_bytes == Some(0)),
+        ("request-seconds", options.request_seconds == Some(0)),
+        ("connections", options.connections == Some(0)),
+        ("hash-threads", options.hash_threads == Some(0)),
+        ("database-seconds", options.database_seconds == Some(0)),
+        ("database-connections", options.database_connections == Some(0)),
+        ("registrations-per-hour", options.registrations_per_hour == Some(0)),
+        ("wrong-passwords-per-place", options.wrong_passwords_per_place == Some(0)),
+        ("wrong-passwords-per-source", options.wrong_passwords_per_source == Some(0)),
+        ("wrong-passwords-per-account", options.wrong_passwords_per_account == Some(0)),
+        ("wrong-password-counts", options.wrong_password_counts == Some(0)),
+    ] {
+        if none {
+            return Err(format!("{name} is 0. Use 1 or more"));
+        }
+    }
+    for (name, seconds) in [
+        ("request-seconds", options.request_seconds),
+        ("header-seconds", options.header_seconds),
+        ("body-seconds", options.body_seconds),
+        ("idle-seconds", options.idle_seconds),
+        ("drain-seconds", options.drain_seconds),
+        ("hash-wait-seconds", options.hash_wait_seconds),
+        ("database-seconds", options.database_seconds),
+    ] {
+        if seconds.is_some_and(|it| it > DAY) {
+            return Err(format!("{name} is more than a day. Use {DAY} at most"));
+        }
+    }
+    Ok(())
+}
+
 fn check(options: Options) -> Result<Config, String> {
+    sensible(&options)?;
     let profile = match &options.new_app_profile {
         None => Profile::Standard,
         Some(it) => Profile::parse(it)
@@ -327,6 +391,10 @@ fn check(options: Options) -> Result<Config, String> {
     let proxies: Vec<String> =
         proxies.split(',').map(|it| it.trim().to_owned()).filter(|it| !it.is_empty()).collect();
     let proxies = TrustedProxies::parse(&proxies).map_err(|it| format!("trusted-proxies: {it}"))?;
+    let prefix = options.ipv6_prefix.unwrap_or(64);
+    let prefix = u8::try_from(prefix).ok().filter(|it| (1..=128).contains(it));
+    let prefix = prefix.ok_or("ipv6-prefix must be a number of bits from 1 to 128")?;
+    let proxies = proxies.with_prefix(prefix);
     let standard = hashes::Params::default();
     let params = hashes::Params {
         memory_kib: options.argon2_memory_kib.unwrap_or(standard.memory_kib),
@@ -342,32 +410,6 @@ fn check(options: Options) -> Result<Config, String> {
         return Err(
             "public-url must be http:// or https://, then a host, without a query".to_owned()
         );
-    }
-    for (name, none) in [
-        ("body-bytes", options.body_bytes == Some(0)),
-        ("request-seconds", options.request_seconds == Some(0)),
-        ("connections", options.connections == Some(0)),
-        ("hash-threads", threads == 0),
-        ("registrations-per-hour", options.registrations_per_hour == Some(0)),
-        ("wrong-passwords-per-place", options.wrong_passwords_per_place == Some(0)),
-        ("wrong-passwords-per-source", options.wrong_passwords_per_source == Some(0)),
-        ("wrong-passwords-per-account", options.wrong_passwords_per_account == Some(0)),
-    ] {
-        if none {
-            return Err(format!("{name} is 0. Use 1 or more"));
-        }
-    }
-    for (name, seconds) in [
-        ("request-seconds", options.request_seconds),
-        ("header-seconds", options.header_seconds),
-        ("body-seconds", options.body_seconds),
-        ("idle-seconds", options.idle_seconds),
-        ("drain-seconds", options.drain_seconds),
-        ("hash-wait-seconds", options.hash_wait_seconds),
-    ] {
-        if seconds.is_some_and(|it| it > DAY) {
-            return Err(format!("{name} is more than a day. Use {DAY} at most"));
-        }
     }
     Ok(Config {
         listen: options.listen.unwrap_or_else(|| "127.0.0.1:9000".to_owned()),
@@ -391,7 +433,10 @@ fn check(options: Options) -> Result<Config, String> {
             body_pace: 1024,
             drain_seconds: options.drain_seconds.unwrap_or(10),
             proxies,
+            database_time: Duration::from_secs(options.database_seconds.unwrap_or(5)),
+            database_connections: options.database_connections.unwrap_or(0),
         },
+        counts: options.wrong_password_counts.unwrap_or(1_000_000),
         brakes: crate::settings::Limits {
             place: options.wrong_passwords_per_place,
             source: options.wrong_passwords_per_source,

@@ -120,6 +120,11 @@ async fn carry_out(server: &Server, line: &str) -> Result<String> {
             let id = developers::add(server, email, name, field("password")).await?;
             Ok(json!({ "id": id, "email": email.trim(), "name": name.trim() }).to_string())
         }
+        "developer-reset" => {
+            let email = field("email");
+            let id = developers::reset(server, email, field("password")).await?;
+            Ok(json!({ "id": id, "email": email.trim() }).to_string())
+        }
         "app-create" => {
             let profile = match request["profile"].as_str() {
                 None => server.new_app_profile,

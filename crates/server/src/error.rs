@@ -158,12 +158,14 @@ refusals! {
     identity_changed: CONFLICT, 20041, "The property that users log in with changed at this moment. Try again";
     /// Another change of the identity is under way.
     identity_changing: CONFLICT, 20042, "Another property is just becoming the identity. Wait until that is done";
-    /// The columns of a table changed while an object was being written, again and again.
-    table_changed: CONFLICT, 20043, "The columns of the table changed at this moment. Try again";
-    /// A change of a table or column while another one of it goes on.
-    schema_busy: CONFLICT, 1138, "Another change of this column is under way. Wait until it is done, or cancel it";
+    /// A change of the own password with a wrong old one, or with none.
+    wrong_old_password: BAD_REQUEST, 20060, "The old password is wrong. Send it as oldPassword beside the new one";
+    /// A command about a developer who is not there.
+    no_such_developer: BAD_REQUEST, 20061, "There is no developer with that address";
     /// No object has that id.
     no_such_object(id: &str): BAD_REQUEST, 1000, "Entity with ID {id} not found";
+    /// A change without any property.
+    nothing_to_change: BAD_REQUEST, 1001, "The object to save has no property. Send at least one";
     /// An `offset` that is no whole number from 0 on.
     bad_offset: BAD_REQUEST, 1004, "offset must be a whole number that is not negative";
     /// A `pageSize` that is no whole number from 1 on.
@@ -174,16 +176,54 @@ refusals! {
     no_such_column(column: &str, table: &str): BAD_REQUEST, 1006, "Column '{column}' does not exist in table '{table}'";
     /// A `sortBy` that names no order.
     bad_order: BAD_REQUEST, 1006, "Sort by a column, then asc or desc";
+    /// An entry of `props` or `sortBy` that cannot be read.
+    bad_selection(what: impl fmt::Display): BAD_REQUEST, 1006, "{what}";
+    /// The first or last object of a table without objects.
+    no_objects(table: &str): BAD_REQUEST, 1010, "Table {table} has no objects";
+    /// Properties that the table lacks, where tables do not grow.
+    unknown_properties(names: &str, table: &str): BAD_REQUEST, 1021, "Table {table} has no columns for these properties: {names}. Check their spelling and case, or create the columns in the Console";
+    /// A property whose name has a back-tick.
+    back_tick(name: &str): BAD_REQUEST, 1038, "The name of property {name} has a back-tick. Use letters, digits and underscores";
+    /// An objectId that another object of the table has.
+    id_taken: BAD_REQUEST, 1101, "Another object of the table has this objectId";
+    /// A read by key without the key.
+    no_key: BAD_REQUEST, 1107, "The key is missing. Send objectId";
+    /// A value that is no date and no time.
+    bad_date(property: &str): BAD_REQUEST, 1110, "Invalid date format for property {property}";
+    /// The table name that the wire keeps for itself.
+    geo_point: BAD_REQUEST, 1135, "GeoPoint is reserved. Use another name";
+    /// A table name that is a word of a path.
+    reserved_table(name: &str): BAD_REQUEST, 1154, "{name} cannot be the name of a table: paths use the word. Use another name";
+    /// More columns than a table can have.
+    too_many_columns(most: usize): BAD_REQUEST, 1149, "{most} columns of a table are the most";
+    /// A table that is there already.
+    table_exists(name: &str): BAD_REQUEST, 1161, "There is a table {name} already";
+    /// A change of a table or column while another one of it goes on.
+    schema_busy: CONFLICT, 1138, "Another change of this column is under way. Wait until it is done, or cancel it";
+    /// A required property of an object has no value.
+    null_required(property: &str): BAD_REQUEST, 1137, "Property {property} is required and cannot be null";
+    /// A required property of an object is an empty text.
+    empty_required(property: &str): BAD_REQUEST, 1165, "Property {property} is required and must not be empty";
+    /// A bulk change that names what only the server sets.
+    system_columns(names: &str): BAD_REQUEST, 1036, "A bulk change cannot set the system columns: {names}";
+    /// Identities or passwords in a bulk change of users.
+    bulk_identity(name: &str): BAD_REQUEST, 3098, "A bulk change cannot set {name} of users";
+    /// A list of objects that is none, or that is too long.
+    bad_list: BAD_REQUEST, 8044, "Send a JSON array of at most 1000 objects";
+    /// The columns of a table changed while an object was being written, again and again.
+    table_changed: CONFLICT, 20043, "The columns of the table changed at this moment. Try again";
     /// A value that does not fit its column.
-    wrong_type(property: &str): BAD_REQUEST, 1007, "Unable to save object - invalid data type for properties - {property}. You can change the property type in developer console.";
+    wrong_type(properties: &str): BAD_REQUEST, 1007, "Unable to save object - invalid data type for properties - {properties}. You can change the property type in developer console.";
     /// No table has that name.
-    no_such_table(name: &str): BAD_REQUEST, 1009, "Table not found by name '{name}'. Check its spelling and case, or create it in the Console";
+    no_such_table(name: &str): BAD_REQUEST, 1009, "Table not found by name 'Table not found by name '{name}'. Make sure the client class referenced in the API call has the same literal name as the table in Backendless console'";
     /// The caller may not add objects to the table.
     create_denied(table: &str): BAD_REQUEST, 1011, "You do not have permission to create objects of table {table}";
     /// The caller may not change objects of the table.
     update_denied(table: &str): BAD_REQUEST, 1012, "You do not have permission to update objects of table {table}";
     /// The caller may not remove objects of the table.
     delete_denied(table: &str): BAD_REQUEST, 1014, "You do not have permission to delete objects of table {table}";
+    /// The caller may not see which columns the table has.
+    describe_denied(table: &str): BAD_REQUEST, 1015, "You do not have permission to describe table {table}";
     /// The caller may not read objects of the table.
     find_denied(table: &str): BAD_REQUEST, 1013, "You do not have permission to find objects of table {table}";
     /// A condition that cannot be read or is not served yet.
@@ -229,6 +269,31 @@ impl Error {
         self
     }
 
+    /// The same refusal, with the place of the object that it is about in the list that was sent.
+    #[must_use]
+    pub fn at(mut self, index: usize) -> Self {
+        self.data.get_or_insert_default().insert("index".to_owned(), json!(index));
+        self
+    }
+
+    /// The same refusal, with the place in the text of a query that it is about: the number of
+    /// characters before it.
+    #[must_use]
+    pub fn at_character(mut self, offset: u32) -> Self {
+        self.data.get_or_insert_default().insert("offset".to_owned(), json!(offset));
+        self
+    }
+
+    /// Whether a value has another type than its column.
+    pub fn is_wrong_type(&self) -> bool {
+        self.code == 1007
+    }
+
+    /// Whether a value is of another type than its column, or no date.
+    pub fn is_unfit(&self) -> bool {
+        matches!(self.code, 1007 | 1110)
+    }
+
     /// Whether what was prepared does not fit the tables any more, and is to be prepared again.
     pub fn is_table_changed(&self) -> bool {
         self.code == 20043
@@ -267,6 +332,13 @@ impl Error {
     pub fn again_in(self, millis: i64) -> Self {
         let seconds = u32::try_from(millis.max(1).saturating_add(999) / 1000).unwrap_or(u32::MAX);
         Self { retry_after: Some(seconds), ..self }
+    }
+
+    /// The same, but no later than then.
+    #[must_use]
+    pub fn again_at_most(self, millis: i64) -> Self {
+        let seconds = u32::try_from(millis / 1000).unwrap_or(u32::MAX);
+        Self { retry_after: self.retry_after.map(|it| it.min(seconds)), ..self }
     }
 
     /// 503: the server has been asked to stop, and stops when it has answered what it was asked.
@@ -318,6 +390,9 @@ impl From<engine::Error> for Error {
     fn from(cause: engine::Error) -> Self {
         match cause {
             engine::Error::Unique { .. } => Self::not_unique(),
+            engine::Error::Range => Self::where_clause(
+                "A calculation leaves the range of numbers. Calculate with smaller ones",
+            ),
             engine::Error::NoSpace => {
                 Self { cause: Some(cause.into()), retry_after: Some(10), ..Self::no_space() }
             }

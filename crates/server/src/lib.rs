@@ -18,6 +18,7 @@ pub mod health;
 pub mod ids;
 pub mod jobs;
 pub mod json;
+pub mod lines;
 pub mod live;
 pub mod login;
 pub mod metrics;

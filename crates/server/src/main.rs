@@ -69,6 +69,20 @@ enum DeveloperCommand {
         #[arg(long, required = true)]
         password_stdin: bool,
     },
+    /// Sets a developer's password, opens the account where it was closed by wrong ones, and logs
+    /// the developer out everywhere; the password comes by standard input.
+    Reset {
+        #[command(flatten)]
+        options: Options,
+        /// A TOML file with the same settings.
+        #[arg(long)]
+        config: Option<PathBuf>,
+        #[arg(long)]
+        email: String,
+        /// Says that the password is on standard input: it must not be on the command line.
+        #[arg(long, required = true)]
+        password_stdin: bool,
+    },
 }
 
 #[derive(Subcommand)]
@@ -136,16 +150,20 @@ async fn run(command: Command) -> Result<(), String> {
             serve(config::read(options, config.as_deref(), std::env::vars())?).await
         }
         Command::Developer { command } => {
-            let DeveloperCommand::Add { options, config, email, name, password_stdin: _ } = command;
+            let (options, config, mut request) = match command {
+                DeveloperCommand::Add { options, config, email, name, .. } => (
+                    options,
+                    config,
+                    json!({ "do": "developer-add", "email": email, "name": name }),
+                ),
+                DeveloperCommand::Reset { options, config, email, .. } => {
+                    (options, config, json!({ "do": "developer-reset", "email": email }))
+                }
+            };
             let mut secret = String::new();
             std::io::stdin().read_to_string(&mut secret).map_err(|it| it.to_string())?;
             let config = config::read(options, config.as_deref(), std::env::vars())?;
-            let request = json!({
-                "do": "developer-add",
-                "email": email,
-                "name": name,
-                "password": secret.trim_end_matches(['\r', '\n']),
-            });
+            request["password"] = secret.trim_end_matches(['\r', '\n']).into();
             println!("{}", server::control::ask(&config, request).await?);
             Ok(())
         }

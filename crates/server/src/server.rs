@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::hash::{DefaultHasher, Hash, Hasher as _};
+use std::hash::{BuildHasher as _, DefaultHasher, Hash, Hasher as _, RandomState};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +20,7 @@ use crate::buckets::{Buckets, Rate, Say};
 use crate::clock::{Clock, Millis, boot_millis};
 use crate::config::Limits;
 use crate::ids::Random;
+use crate::lines::{Lines, Wish};
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::password::Blocklist;
@@ -63,7 +64,7 @@ pub struct Parts {
     /// Where jobs and deliveries wait.
     pub agenda: Agenda,
     /// Attempts from each source, and those that are being evaluated.
-    pub brakes: Brakes,
+    pub brakes: Arc<Brakes>,
     /// How far this node knows of what others have changed.
     pub lease: Lease,
 }
@@ -224,10 +225,24 @@ pub struct Brakes {
     pub set: Set,
     /// How long an attempt waits for those before it.
     pub patience: Duration,
+    /// How many identities, and places, each application counts in its database.
+    pub most_counts: u32,
     sources: Mutex<Buckets<SourceKey>>,
+    /// Apart from those, so that many callers push out no guesser. It counts microseconds: a limit
+    /// may be thousands a second.
+    calls: Mutex<Buckets<(Arc<str>, Option<Group>)>>,
     in_flight: Mutex<Flights>,
+    lines: Mutex<Lines<LineKey>>,
     bell: Notify,
+    /// Makes digests of passwords that wait, for this process alone.
+    hasher: RandomState,
 }
+
+/// How many lines there are at once.
+const LINES: usize = 10_000;
+
+/// An account, and the place from which it is tried.
+pub type LineKey = (AccountKey, String);
 
 /// An application (the platform: empty), and an identity as it is counted there.
 pub type AccountKey = (Arc<str>, String);
@@ -252,14 +267,48 @@ impl Flights {
 
 impl Brakes {
     /// Nothing has been counted.
-    pub fn new(set: Set, patience: Duration) -> Self {
+    pub fn new(set: Set, patience: Duration, most_counts: u32) -> Self {
         let sources = Mutex::new(Buckets::new(SOURCES));
-        Self { set, patience, sources, in_flight: Mutex::default(), bell: Notify::new() }
+        let calls = Mutex::new(Buckets::new(SOURCES));
+        let (in_flight, lines) = (Mutex::default(), Mutex::new(Lines::new(LINES)));
+        let (bell, hasher) = (Notify::new(), RandomState::new());
+        Self { set, patience, most_counts, sources, calls, in_flight, lines, bell, hasher }
+    }
+
+    /// Puts an attempt in line; `None` if there is no room.
+    pub fn enter_line(
+        self: &Arc<Self>,
+        key: LineKey,
+        (agent, password): (&str, &str),
+        now: Millis,
+    ) -> Option<InLine> {
+        let wish: Wish = (self.hasher.hash_one(agent), self.hasher.hash_one(password));
+        let id = lock(&self.lines).enter(&key, wish, now)?;
+        Some(InLine { brakes: Arc::clone(self), key, id, now })
     }
 
     /// Counts an attempt of a source; [`Brakes::settle`] follows.
     pub fn take(&self, key: &SourceKey, rate: Rate, now: Millis) -> Say {
         lock(&self.sources).take(key, rate, now)
+    }
+
+    /// Counts a call of an application's API, by one source or by all together, of which so many may
+    /// come in a minute. If this is one too many, tells after how many milliseconds it is not.
+    pub fn call(
+        &self,
+        who: &(Arc<str>, Option<Group>),
+        per_minute: u32,
+        now: Millis,
+    ) -> Option<i64> {
+        let rate = Rate { burst: per_minute, period: (60_000_000 / i64::from(per_minute)).max(1) };
+        let mut calls = lock(&self.calls);
+        match calls.take(who, rate, Millis(now.0.saturating_mul(1000))) {
+            Say::Later(wait) => Some((wait + 999) / 1000),
+            Say::Go => {
+                calls.settle(who, rate, false);
+                None
+            }
+        }
     }
 
     /// Ends an attempt of a source, and gives it back if it was right.
@@ -327,12 +376,57 @@ impl Brakes {
         lock(&self.in_flight).by_account.contains_key(account)
     }
 
+    /// How many lines there are.
+    pub fn lines(&self) -> usize {
+        lock(&self.lines).len()
+    }
+
     /// Waits until an attempt has ended that may make room for others; false if it is `due` first.
     pub async fn changed(&self, due: Instant) -> bool {
         // An attempt that has ended between the refusal and here rings no more.
         let soon = due.min(Instant::now() + Duration::from_millis(100));
         let _ = tokio::time::timeout_at(soon, self.bell.notified()).await;
         Instant::now() < due
+    }
+}
+
+/// An attempt that stands in line, until this is dropped.
+pub struct InLine {
+    brakes: Arc<Brakes>,
+    key: LineKey,
+    id: u64,
+    now: Millis,
+}
+
+impl InLine {
+    /// Whether the next turn is its own, and how many milliseconds later, as far as is known here.
+    pub fn turn(&mut self, now: Millis) -> Option<i64> {
+        self.now = now;
+        lock(&self.brakes.lines).line(&self.key)?.turn(self.id, now)
+    }
+
+    /// Notes when the next turn is.
+    pub fn wait_until(&self, due: Millis) {
+        if let Some(line) = lock(&self.brakes.lines).line(&self.key) {
+            line.set_due(due);
+        }
+    }
+
+    /// It has its turn now, and the next one comes then.
+    pub fn takes_turn(self, next: Millis) {
+        if let Some(line) = lock(&self.brakes.lines).line(&self.key) {
+            line.served(self.id);
+            line.set_due(next);
+        }
+        // Dropped now, under a number that it has no more.
+    }
+}
+
+impl Drop for InLine {
+    fn drop(&mut self) {
+        if let Some(line) = lock(&self.brakes.lines).line(&self.key) {
+            line.leave(self.id, self.now);
+        }
     }
 }
 

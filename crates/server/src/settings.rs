@@ -51,6 +51,8 @@ pub struct Settings {
     pub data: Data,
     /// What passwords must be, and what a new one does.
     pub passwords: Passwords,
+    /// How many calls it takes.
+    pub calls: Calls,
     /// Origins whose pages may call the API: `*` for any, or `scheme://host[:port]`.
     pub origins: Vec<String>,
 }
@@ -77,7 +79,8 @@ pub struct Login {
     pub login_enabled: bool,
     /// Whether a user may have several sessions at once.
     pub enable_multiple_logins: bool,
-    /// How many sessions at once where several are allowed. 0: any number.
+    /// How many sessions at once where several are allowed. 0: as many as a user may want; beyond
+    /// 1000 the oldest end.
     pub max_concurrent_logins: u32,
     /// The same for users with a role, by the role's name, in place of `maxConcurrentLogins`; of
     /// several the most generous counts. Today there are `AuthenticatedUser` and `GuestUser`.
@@ -212,6 +215,18 @@ pub struct Passwords {
     pub keep_sessions: bool,
 }
 
+/// `GET`, `PUT …/console/limits`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct Calls {
+    /// How many calls of the API in a minute one address may make, with any key but that of server
+    /// code. Absent: any number, as far as the server can.
+    pub calls_per_minute_per_source: Option<u32>,
+    /// How many calls of the API in a minute the application takes from all addresses together, with
+    /// any key. Absent: any number, as far as the server can.
+    pub calls_per_minute: Option<u32>,
+}
+
 /// What a new password must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -236,6 +251,7 @@ impl Default for Settings {
             login: Login::default(),
             data: Data::default(),
             passwords: Passwords::default(),
+            calls: Calls::default(),
             origins: vec!["*".to_owned()],
         }
     }
@@ -340,6 +356,8 @@ impl Settings {
             ("wrongPasswordsPerPlace", login.wrong_passwords_per_place),
             ("wrongPasswordsPerSource", login.wrong_passwords_per_source),
             ("wrongPasswordsPerAccount", login.wrong_passwords_per_account),
+            ("callsPerMinutePerSource", self.calls.calls_per_minute_per_source),
+            ("callsPerMinute", self.calls.calls_per_minute),
         ] {
             if value.is_some_and(|it| it == 0 || it > MOST) {
                 let message = format!("{name} must be a number from 1 to {MOST}, or absent");

@@ -111,11 +111,14 @@ pub async fn build(
         None => {
             let mut options = engine::SqliteOptions::new(config.data_dir.clone());
             options.durable = instruments.durable;
+            options.deadline = config.limits.database_time;
             options.hooks = instruments.hooks;
             (Cell::sqlite(options).map_err(|it| it.to_string())?, Lease::alone())
         }
         Some(url) => {
             let mut options = engine::PostgresOptions::new(url);
+            options.deadline = config.limits.database_time;
+            options.connections = config.limits.database_connections;
             options.hooks = instruments.hooks;
             let cell = Cell::postgres(options).await;
             (
@@ -142,7 +145,7 @@ pub async fn build(
         openapi: web::openapi::document(&routes).to_string().into(),
         metrics: Metrics::new(&ids),
         background: Background::default(),
-        brakes: Brakes::new(config.brakes, config.hashing.max_wait),
+        brakes: Arc::new(Brakes::new(config.brakes, config.hashing.max_wait, config.counts)),
         agenda: Agenda::new(lease.is_shared()),
         lease,
     });

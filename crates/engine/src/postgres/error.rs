@@ -113,6 +113,11 @@ fn by_state(db: &DbError) -> Error {
         it if *it == SqlState::QUERY_CANCELED => Error::Deadline,
         it if *it == SqlState::LOCK_NOT_AVAILABLE => Error::Locked,
         it if *it == SqlState::DISK_FULL => Error::NoSpace,
+        it if *it == SqlState::NUMERIC_VALUE_OUT_OF_RANGE
+            || *it == SqlState::DATETIME_FIELD_OVERFLOW =>
+        {
+            Error::Range
+        }
         it if *it == SqlState::CHARACTER_NOT_IN_REPERTOIRE
             || *it == SqlState::UNTRANSLATABLE_CHARACTER =>
         {

@@ -81,7 +81,7 @@ impl Worker<'_> {
             };
             session.start(until);
             let tried = match job.lane {
-                Lane::Read => read(&session, &mut job, self.common),
+                Lane::Read | Lane::Alone => read(&session, &mut job, self.common),
                 Lane::Write => write(&session, &mut job, self.common),
             };
             match tried {

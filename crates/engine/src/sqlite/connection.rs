@@ -12,6 +12,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef as SqlValueRef};
 use rusqlite::{OpenFlags, ToSql};
 
 use super::files::{Files, Purpose};
+use super::functions;
 use crate::error::{Error, Result};
 use crate::row::Row;
 use crate::value::{Flow, ValueRef};
@@ -167,6 +168,7 @@ fn set_up(
         }
         Purpose::Read => connection.pragma_update(None, "query_only", true)?,
     }
+    functions::register(connection)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "temp_store", "memory")?;
     let timer = Arc::clone(timer);
@@ -230,6 +232,7 @@ fn by_code(code: ffi::Error, message: String) -> Error {
         | ffi::SQLITE_CANTOPEN
         | ffi::SQLITE_IOERR
         | ffi::SQLITE_NOMEM => Error::Unavailable(format!("SQLite: {code}")),
+        ffi::SQLITE_ERROR if message == functions::RANGE => Error::Range,
         ffi::SQLITE_ERROR if is_undefined(&message) => Error::Undefined(message),
         // A wrong statement: the message quotes its text, and a text has no values in it.
         ffi::SQLITE_ERROR if !message.starts_with("fts5") && !message.contains("JSON") => {

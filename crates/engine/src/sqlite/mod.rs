@@ -5,6 +5,7 @@
 
 mod connection;
 mod files;
+mod functions;
 mod reader;
 mod writer;
 
@@ -83,7 +84,7 @@ impl Engine {
     pub(crate) fn push(&self, job: Job) {
         match job.lane {
             Lane::Read => self.readers.push(job, &self.counters),
-            Lane::Write => self.line(&job.scope.place).push(job, &self.counters),
+            Lane::Write | Lane::Alone => self.line(&job.scope.place).push(job, &self.counters),
         }
     }
 

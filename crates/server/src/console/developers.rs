@@ -31,17 +31,11 @@ pub async fn prepare(
 ) -> Result<NewDeveloper> {
     let canonical = identity::canonical(email).ok().filter(|it| identity::is_address(it.as_str()));
     let canonical = canonical.ok_or_else(Error::not_an_address)?;
-    if name.trim().is_empty() {
-        return Err(Error::empty("name"));
-    }
-    if name.chars().count() > 100 || name.chars().any(char::is_control) {
-        return Err(Error::bad_parameter("A name has at most 100 characters, all of them visible"));
-    }
-    let (profile, rules) = (Profile::Standard, &Passwords::default());
-    let (identity, list) = (canonical.as_str(), &server.blocklist);
-    let measure = Measure { profile, rules, list, app: "Usher", identity, name };
-    let accepted = password::accept(door, &measure, secret)?;
-    let hash = password::hash(&server.passwords, &server.random, accepted).await?;
+    accept_name(name)?;
+    let accepted = accept(server, door, (canonical.as_str(), name), secret)?;
+    let hash =
+        password::hash(&server.passwords, hashes::Lane::Interactive, &server.random, accepted)
+            .await?;
     let now = server.clock.now();
     let developer = Developer {
         id: DeveloperId(server.random.object_id(now).into()),
@@ -52,6 +46,30 @@ pub async fn prepare(
         created: now,
     };
     Ok(NewDeveloper { developer, hash: hash.as_str().to_owned() })
+}
+
+/// Checks the name of a developer. Fails with 3045 and 3038.
+pub fn accept_name(name: &str) -> Result<()> {
+    if name.trim().is_empty() {
+        return Err(Error::empty("name"));
+    }
+    if name.chars().count() > 100 || name.chars().any(char::is_control) {
+        return Err(Error::bad_parameter("A name has at most 100 characters, all of them visible"));
+    }
+    Ok(())
+}
+
+/// The password of a developer with that address and name, if it will do. Fails as
+/// [`password::accept`].
+pub fn accept(
+    server: &Server,
+    door: password::Door,
+    (identity, name): (&str, &str),
+    secret: &str,
+) -> Result<hashes::Password> {
+    let (profile, rules, list) = (Profile::Standard, &Passwords::default(), &server.blocklist);
+    let measure = Measure { profile, rules, list, app: "Usher", identity, name };
+    password::accept(door, &measure, secret)
 }
 
 /// Adds a developer. Fails with 20012 when the address is taken.
@@ -75,6 +93,39 @@ pub async fn add(server: &Server, email: &str, name: &str, secret: &str) -> Resu
     let author = operator(server);
     let keep = server.clone();
     server.apps.platform.data.write(move |tx| insert(tx, &keep, &author, &new)).await
+}
+
+/// `usher developer reset`: sets the password of a developer who cannot come in any more, opens the
+/// account where strangers have closed it, forgets the places that it knows, and ends its sessions,
+/// in one transaction. Gives the id.
+///
+/// Fails with 3040 for what is no address, 20061 for an unknown one, and 8023.
+pub async fn reset(server: &Server, email: &str, secret: &str) -> Result<DeveloperId> {
+    let canonical = identity::canonical(email).map_err(|_| Error::not_an_address())?;
+    let canonical = canonical.as_str().to_owned();
+    let (data, wanted) = (&server.apps.platform.data, canonical.clone());
+    let found = data.read(move |db| store::developers::by_email(db, &wanted)).await?;
+    let (developer, _) = found.ok_or_else(Error::no_such_developer)?;
+    let known = (canonical.as_str(), developer.name.as_str());
+    let accepted = accept(server, password::Door::DeveloperCommand, known, secret)?;
+    let hash =
+        password::hash(&server.passwords, hashes::Lane::Interactive, &server.random, accepted)
+            .await?;
+    let (keep, author, id) = (server.clone(), operator(server), developer.id.clone());
+    let write = move |tx: &Tx<'_>| {
+        if store::developers::lock(tx, &id.0)?.is_none() {
+            return Err(Error::no_such_developer());
+        }
+        store::developers::set_hash(tx, &id, hash.as_str())?;
+        brake::recovered(tx, &canonical, &id.0)?;
+        let ended = store::sessions::delete_of_user(tx, &id.0, None)?;
+        sessions::revoked(tx, &keep, &id.0, author.at)?;
+        let what = json!({ "sessions": ended, "addresses": [developer.email_shown] });
+        let event = Event::DeveloperPasswordChanged;
+        events::record(tx, &keep.random, &author, event, &id.0, &what)
+    };
+    data.write(write).await?;
+    Ok(developer.id)
 }
 
 /// The author of what a command on the machine changes.
@@ -117,7 +168,8 @@ pub async fn login(State(server): State<Server>, asked: Asked, body: Body) -> Re
     Ok(answer.with_header(HeaderName::from_static("auth-key"), value))
 }
 
-fn by_email(db: &store::Db<'_>, email: &str) -> Result<Option<(String, Option<String>)>> {
+/// The developer with that canonical address, for [`brake::check`].
+pub fn by_email(db: &store::Db<'_>, email: &str) -> Result<Option<(String, Option<String>)>> {
     let found = store::developers::by_email(db, email)?;
     Ok(found.map(|(developer, hash)| (developer.id.0.to_string(), Some(hash))))
 }
@@ -135,6 +187,7 @@ pub async fn logout(State(server): State<Server>, desk: Desk) -> Reply {
     Ok(Answer::empty())
 }
 
-fn shown(developer: &Developer) -> Value {
+/// A developer as the Console shows one.
+pub fn shown(developer: &Developer) -> Value {
     json!({ "id": developer.id, "name": developer.name, "email": developer.email_shown })
 }

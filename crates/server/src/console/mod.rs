@@ -1,5 +1,6 @@
 //! What only the Console calls: developers, their applications, settings and keys.
 
+mod account;
 pub mod apps;
 pub mod developers;
 mod keys;
@@ -13,7 +14,7 @@ use serde_json::Value;
 
 use crate::jobs::Kind;
 use crate::login::SESSION;
-use crate::settings::{Data, Login, Passwords, Profile, Registration};
+use crate::settings::{Calls, Data, Login, Passwords, Profile, Registration};
 use crate::web::shape::{any, flag, list, named, number, object, of, text, time, word};
 use crate::web::{Access, Route, Token, delete, get, post, put};
 use crate::{data, users};
@@ -67,6 +68,18 @@ fn of_developers() -> Vec<Route> {
             developers::account,
         )
         .gives(object(&account)),
+        put(
+            ("updateAccount", "/console/home/myaccount", "Changes the developer's own account"),
+            DEVELOPER,
+            account::update,
+        )
+        .takes(object(&[
+            ("name?", text(), "The name to be"),
+            ("password?", text(), "The new password, 15 characters or more"),
+            ("oldPassword?", text(), "The password until now; needed with a new one"),
+        ]))
+        .gives(object(&developer))
+        .refuses(&[999, 3038, 3045, 8023, 20060]),
         delete(
             ("consoleLogout", "/console/home/logout", "Ends the developer's session"),
             DEVELOPER,
@@ -272,6 +285,16 @@ fn of_settings() -> Vec<Route> {
         .takes(of::<Passwords>())
         .gives(of::<Passwords>())
         .refuses(SETTINGS),
+        get(("callSettings", "/limits", "Shows how many calls are taken"), MEMBER, settings::calls)
+            .gives(of::<Calls>()),
+        put(
+            ("setCallSettings", "/limits", "Sets how many calls are taken"),
+            MEMBER,
+            settings::set_calls,
+        )
+        .takes(of::<Calls>())
+        .gives(of::<Calls>())
+        .refuses(SETTINGS),
         put(
             ("setOrigins", "/domaincontrolsettings", "Sets the origins of pages that may call"),
             MEMBER,
@@ -283,43 +306,107 @@ fn of_settings() -> Vec<Route> {
 }
 
 fn of_records() -> Vec<Route> {
+    [of_one_record(), of_many_records()].into_iter().flatten().collect()
+}
+
+fn of_one_record() -> Vec<Route> {
     let row: Value = named("Object");
-    let one = object(&[("objectId", text(), "The id of a record")]);
+    let value = "/data/{table}/{id}/{column}/retrieve-value";
     vec![
-        post(("consoleFind", "/data/{table}/find", "Finds records"), MEMBER, settings::find)
-            .takes(data::page_shape())
-            .gives(list(&row))
-            .refuses(&[1004, 1005, 1006, 1009, 1017, 1025]),
-        post(("consoleCount", "/data/{table}/count", "Counts records"), MEMBER, settings::count)
-            .takes(data::count_shape())
-            .gives(number())
-            .refuses(&[1009, 1017]),
         post(("consoleCreate", "/data/{table}", "Adds a record"), MEMBER, records::create)
             .takes(row.clone())
             .gives(row.clone())
-            .refuses(&[
-                1007, 1009, 1155, 3011, 3012, 3013, 3033, 3038, 3039, 3040, 3045, 8023, 20041,
-                20043,
-            ]),
+            .refuses(data::SAVE),
         put(
-            ("consoleUpdate", "/data/{table}/{id}", "Changes a user: any property, and the status"),
+            (
+                "consoleUpdate",
+                "/data/{table}/{id}",
+                "Changes a record; of a user any property, and the status",
+            ),
             MEMBER,
             records::update,
         )
-        .takes(row)
-        .gives(named("User"))
-        .refuses(&[1000, 1007, 1155, 3018, 3038, 3039, 3040, 3045, 8023, 20041, 20043]),
-        delete(("consoleDelete", "/data/{table}/{id}", "Deletes a user"), MEMBER, records::delete)
-            .gives(users::deleted())
-            .refuses(&[1000, 3038]),
+        .takes(row.clone())
+        .gives(row)
+        .refuses(data::SAVE),
         delete(
-            ("consoleDeleteMany", "/data/tables/{table}/records", "Deletes users"),
+            ("consoleDelete", "/data/{table}/{id}", "Deletes a record"),
+            MEMBER,
+            records::delete,
+        )
+        .gives(users::deleted())
+        .refuses(&[1000, 1009, 3038]),
+        get(("consoleValue", value, "Reads one value of a record"), MEMBER, records::value)
+            .gives(any())
+            .refuses(&[1000, 1006, 1009]),
+    ]
+}
+
+fn of_many_records() -> Vec<Route> {
+    let (row, ids): (Value, Value) = (named("Object"), list(&text()));
+    let one = object(&[("objectId", text(), "The id of a record")]);
+    let tables = object(&[("tables", list(&text()), "The names of the tables")]);
+    let counts = object(&[]);
+    vec![
+        post(("consoleFind", "/data/{table}/find", "Finds records"), MEMBER, records::find)
+            .takes(data::page_shape())
+            .gives(list(&row))
+            .refuses(&[1004, 1005, 1006, 1009, 1017, 1025]),
+        post(("consoleCount", "/data/{table}/count", "Counts records"), MEMBER, records::count)
+            .takes(data::count_shape())
+            .gives(number())
+            .refuses(&[1006, 1009, 1017]),
+        get(
+            ("consoleCountByGet", "/data/{table}/count", "Counts records"),
+            MEMBER,
+            records::count_by_get,
+        )
+        .reads(&[("where", "A condition, such as age >= 18")])
+        .gives(number())
+        .refuses(&[1006, 1009, 1017]),
+        post(
+            ("countTables", "/data/tables-counters", "Counts the records of tables"),
+            MEMBER,
+            records::counters,
+        )
+        .takes(tables)
+        .gives(counts)
+        .refuses(&[3038]),
+        post(
+            ("consoleCreateMany", "/data/bulk/{table}", "Adds at most 1000 records, all or none"),
+            MEMBER,
+            records::create_many,
+        )
+        .takes(list(&row))
+        .gives(ids.clone())
+        .refuses(data::SAVE),
+        put(
+            (
+                "consoleUpsertMany",
+                "/data/bulkupsert/{table}",
+                "Changes or adds at most 1000 records, all or none",
+            ),
+            MEMBER,
+            records::upsert_many,
+        )
+        .takes(list(&row))
+        .gives(ids)
+        .refuses(data::SAVE),
+        delete(
+            ("consoleDeleteMany", "/data/tables/{table}/records", "Deletes records"),
             MEMBER,
             records::delete_many,
         )
         .takes(list(&one))
         .gives(flag())
-        .refuses(&[3038]),
+        .refuses(&[1009, 3038]),
+        delete(
+            ("consoleDeleteAll", "/data/tables/{table}/all", "Deletes all records of a table"),
+            MEMBER,
+            records::delete_all,
+        )
+        .gives(flag())
+        .refuses(&[1009, 3038]),
     ]
 }
 
@@ -356,6 +443,16 @@ fn of_sessions() -> Vec<Route> {
         .reads(sessions::PAGE)
         .gives(paged(&session))
         .refuses(&[1005, 1025]),
+        put(
+            (
+                "unlockUser",
+                "/user/unlock/{id}",
+                "Opens an account that wrong passwords have closed or locked",
+            ),
+            MEMBER,
+            sessions::unlock,
+        )
+        .refuses(&[3057]),
         put(
             ("logoutUsers", "/user/sessions/logout", "Ends all sessions of users"),
             MEMBER,

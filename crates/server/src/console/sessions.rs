@@ -6,10 +6,12 @@ use serde_json::{Map, Value, json};
 
 use crate::data;
 use crate::error::{Error, Result};
+use crate::ids::UserId;
 use crate::schema::{USERS, identity};
 use crate::server::Server;
 use crate::sessions;
 use crate::store::{self, identities, objects};
+use crate::users::write::{self, Change};
 use crate::web::{Answer, Body, Desk, Names, Pairs, Reply, State};
 
 /// What pages of sessions read of the query.
@@ -55,7 +57,7 @@ pub async fn users(desk: Desk, pairs: Pairs) -> Reply {
                 query.insert(name.to_owned(), value.into());
             }
         }
-        return data::console_find(app, USERS, &query).await;
+        return data::console_find((app, desk.asked.at), USERS, &query).await;
     }
     let table = app.users()?;
     let read = app.realm.data.read(move |db| {
@@ -132,5 +134,13 @@ pub async fn log_out(State(server): State<Server>, desk: Desk, Body(body): Body)
     };
     let app = desk.app()?;
     sessions::close_users(&server, &app.realm, users, None, desk.author()).await?;
+    Ok(Answer::empty())
+}
+
+/// `PUT …/user/unlock/{id}`: forgets the wrong passwords for a user's identity, and the lock.
+pub async fn unlock(State(server): State<Server>, desk: Desk, names: Names) -> Reply {
+    let (app, author, id) = (desk.app()?.clone(), desk.author(), UserId(names.get("id").into()));
+    let change = Change::new(server, app.clone(), author);
+    app.realm.data.write(move |tx| write::unlock(tx, &change, &id)).await?;
     Ok(Answer::empty())
 }

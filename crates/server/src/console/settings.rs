@@ -5,7 +5,6 @@
 use serde_json::{Value, json};
 
 use crate::cluster;
-use crate::data;
 use crate::error::{Error, Result};
 use crate::events::{self, Event};
 use crate::server::Server;
@@ -13,7 +12,7 @@ use crate::sessions;
 use crate::settings::{Settings, merge};
 use crate::store::changes::Kind;
 use crate::store::{self, Tx};
-use crate::web::{Answer, Body, Desk, Names, Reply, State};
+use crate::web::{Answer, Body, Desk, Reply, State};
 
 /// Changes the settings in force, and makes the next request see it.
 async fn change(
@@ -96,6 +95,19 @@ pub async fn set_passwords(State(server): State<Server>, desk: Desk, body: Body)
     Answer::json(&change(&server, &desk, edit).await?.passwords)
 }
 
+pub async fn calls(desk: Desk) -> Reply {
+    Answer::json(&desk.app()?.settings.calls)
+}
+
+pub async fn set_calls(State(server): State<Server>, desk: Desk, body: Body) -> Reply {
+    let sent = body.object()?;
+    let edit = move |it: &mut Settings| {
+        it.calls = merge(&it.calls, &sent)?;
+        Ok(())
+    };
+    Answer::json(&change(&server, &desk, edit).await?.calls)
+}
+
 pub async fn set_origins(State(server): State<Server>, desk: Desk, Body(body): Body) -> Reply {
     let wrong = || Error::bad_parameter("Send a JSON array of origins");
     let list = body.as_ref().and_then(Value::as_array).ok_or_else(wrong)?;
@@ -113,12 +125,4 @@ pub async fn set_origins(State(server): State<Server>, desk: Desk, Body(body): B
 pub async fn logout_all(State(server): State<Server>, desk: Desk) -> Reply {
     sessions::close_all(&server, &desk.app()?.realm, desk.author()).await?;
     Ok(Answer::empty())
-}
-
-pub async fn find(desk: Desk, names: Names, body: Body) -> Reply {
-    data::console_find(desk.app()?, names.get("table"), &body.object()?).await
-}
-
-pub async fn count(desk: Desk, names: Names, body: Body) -> Reply {
-    data::console_count(desk.app()?, names.get("table"), &body.object()?).await
 }

@@ -10,6 +10,7 @@ use crate::events::Actor;
 use crate::password::Door;
 use crate::secret::Token;
 use crate::server::Server;
+use crate::sessions::brake;
 use crate::store::{self, Tx};
 use crate::web::{Answer, Asked, FormBody, Names, Reply, State};
 
@@ -56,12 +57,14 @@ pub async fn submit(
     apps::accept_name(name)?;
     let new = developers::prepare(&server, Door::SetUp, parts).await?;
     let author = asked.author(Actor::Operator, "");
-    let (keep, by) = (server.clone(), author.clone());
+    let (keep, by, group) = (server.clone(), author.clone(), asked.source.group());
     let write = move |tx: &Tx<'_>| {
         if !store::setup::spend(tx, &hash, now)? || store::developers::any(tx)? {
             return Err(Error::no_such_setup());
         }
-        developers::insert(tx, &keep, &by, &new)
+        let id = developers::insert(tx, &keep, &by, &new)?;
+        brake::registered(tx, &id.0, Some(group), now)?;
+        Ok(id)
     };
     let owner = server.apps.platform.data.write(write).await?;
     let made = apps::make(&server, author, (&owner, name, server.new_app_profile)).await?;

@@ -8,7 +8,7 @@ use super::MEMBER;
 use crate::data::{columns, work};
 use crate::error::{Error, Result};
 use crate::schema::validators::{Chosen, VALIDATORS};
-use crate::schema::{Column, Maker, Table, USERS, values, wish};
+use crate::schema::{Column, Maker, USERS, values, wish};
 use crate::server::Server;
 use crate::store::schema_work::{self, SchemaWork};
 use crate::users::write::Change;
@@ -18,7 +18,7 @@ use crate::web::{
 };
 
 /// What changing a table or column refuses.
-const CHANGES: &[u32] = &[1006, 1009, 1138, 1155, 3038, 3039, 20040, 20042];
+const CHANGES: &[u32] = &[1006, 1009, 1135, 1138, 1154, 1155, 1161, 3038, 3039, 20040, 20042];
 
 /// The routes.
 pub fn routes() -> Vec<Route> {
@@ -142,7 +142,7 @@ fn of_validators() -> Vec<Route> {
     ]);
     let shown = object(&[
         ("id", text(), ""),
-        ("kind", word(&["identity", "check", "column"]), "What it does"),
+        ("kind", word(&["identity", "check", "change", "clear"]), "What it does"),
         ("table", any(), "Which table"),
         ("column", any(), "Which column"),
         ("state", word(&["running", "done", "refused"]), "Refused: nothing has changed"),
@@ -187,40 +187,28 @@ fn change_of(server: &Server, desk: &Desk) -> Result<Change> {
     Ok(Change::new(server.clone(), desk.app()?.clone(), desk.author()))
 }
 
-fn shown(table: &Table) -> Value {
-    json!({
-        "tableId": table.id,
-        "name": table.name,
-        "system": table.is_users(),
-        "view": false,
-        "dataConnector": false,
-        "columns": table.columns.iter().map(columns::shown).collect::<Vec<_>>(),
-        "relations": [],
-        "parentRelations": [],
-        "geoRelations": [],
-    })
-}
-
 async fn tables_of(desk: Desk) -> Reply {
     let schema = desk.app()?.schema();
     let mut tables: Vec<_> = schema.tables().collect();
     // Users first, the others by name.
     tables.sort_by_key(|it| (!it.is_users(), it.name.clone()));
-    let tables: Vec<Value> = tables.into_iter().map(|it| shown(it)).collect();
+    let tables: Vec<Value> = tables.into_iter().map(|it| columns::shown_table(it)).collect();
     Answer::json(&json!({ "mode": "internal", "tables": tables }))
 }
 
 async fn create_table(State(server): State<Server>, desk: Desk, body: Body) -> Reply {
     let body = body.object()?;
     let name = body.get("name").and_then(Value::as_str).unwrap_or_default();
-    Answer::json(&shown(&*columns::create_table(&change_of(&server, &desk)?, name).await?))
+    let table = columns::create_table(&change_of(&server, &desk)?, name, Vec::new()).await?;
+    Answer::json(&columns::shown_table(&table))
 }
 
 async fn rename_table(State(server): State<Server>, desk: Desk, names: Names, body: Body) -> Reply {
     let body = body.object()?;
     let name = body.get("name").and_then(Value::as_str).unwrap_or_default();
     let change = change_of(&server, &desk)?;
-    Answer::json(&shown(&*columns::rename_table(&change, names.get("table"), name).await?))
+    let table = columns::rename_table(&change, names.get("table"), name).await?;
+    Answer::json(&columns::shown_table(&table))
 }
 
 async fn delete_table(State(server): State<Server>, desk: Desk, names: Names) -> Reply {
@@ -236,12 +224,7 @@ async fn create_column(
 ) -> Reply {
     let wish = wish::read(&body.object()?)?;
     let change = change_of(&server, &desk)?;
-    let (column, work) = columns::add(&change, names.get("table"), wish).await?;
-    let mut answer = columns::shown(&column);
-    if let Some(work) = work {
-        answer["work"] = json!(work);
-    }
-    Answer::json(&answer)
+    Answer::json(&shown_change(columns::add(&change, names.get("table"), wish).await?))
 }
 
 async fn change_column(
@@ -265,6 +248,10 @@ async fn change_property(
 async fn changed(server: &Server, desk: &Desk, (table, column): (&str, &str), body: Body) -> Reply {
     let wish = wish::read(&body.object()?)?;
     let done = columns::change(&change_of(server, desk)?, table, column, wish).await?;
+    Answer::json(&shown_change(done))
+}
+
+fn shown_change(done: columns::Changed) -> Value {
     let mut answer = columns::shown(&done.column);
     if let Some(failing) = done.failing {
         answer["failing"] = json!({ "total": failing.total, "first": failing.first });
@@ -272,7 +259,7 @@ async fn changed(server: &Server, desk: &Desk, (table, column): (&str, &str), bo
     if let Some(work) = done.work {
         answer["work"] = json!(work);
     }
-    Answer::json(&answer)
+    answer
 }
 
 async fn delete_column(State(server): State<Server>, desk: Desk, names: Names) -> Reply {

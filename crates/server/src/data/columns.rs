@@ -100,18 +100,16 @@ fn find_column<'a>(table: &'a Table, name: &str) -> Result<&'a Column> {
 }
 
 fn table_name(schema: &Schema, name: &str) -> Result<()> {
-    wish::is_name(name)?;
-    if name == "GeoPoint" {
-        return Err(Error::bad_parameter("GeoPoint is reserved. Use another name"));
-    }
+    wish::table_name(name)?;
     if schema.table(name).is_some() {
-        return Err(Error::bad_parameter(format!("There is a table {name} already")));
+        return Err(Error::table_exists(name));
     }
     Ok(())
 }
 
-/// Makes a table. Fails with 3038 and 3039 for its name.
-pub async fn create_table(change: &Change, name: &str) -> Result<Arc<Table>> {
+/// Makes a table with these columns beside those that every table has. Fails with 1135, 1154, 1161,
+/// 3038 and 3039 for names, and with 3038 for what no column can be.
+pub async fn create_table(change: &Change, name: &str, wishes: Vec<Wish>) -> Result<Arc<Table>> {
     let wanted = name.to_owned();
     let make = move |tx: &Tx<'_>, change: &Change, schema: &Schema| {
         table_name(schema, &wanted)?;
@@ -120,6 +118,16 @@ pub async fn create_table(change: &Change, name: &str) -> Result<Arc<Table>> {
         }
         let (random, now) = (&change.server.random, change.author.at);
         store::schema::create_table(tx, random, &wanted, &common_columns(), now)?;
+        for wish in &wishes {
+            let schema = store::schema::load(tx)?;
+            let table = find(&schema, &wanted)?;
+            let new = wish::new_column(table, wish.clone())?;
+            store::schema::add_columns(tx, random, table, std::slice::from_ref(&new), now)?;
+            let schema = store::schema::load(tx)?;
+            let table = find(&schema, &wanted)?;
+            let made = find_column(table, &new.name)?;
+            columns::set_index(tx, table, made, index(made))?;
+        }
         Ok(((), json!({ "after": { "table": wanted } })))
     };
     let ((), schema) = alter(change, name, make).await?;
@@ -214,14 +222,14 @@ async fn blank(work: &mut Work, dropped: &Dropped) -> Result<()> {
 
 /// Adds a column. Objects that are there get its default if it is required: in a large table by a
 /// job, whose id comes with the column.
-pub async fn add(change: &Change, table: &str, wish: Wish) -> Result<(Column, Option<String>)> {
+pub async fn add(change: &Change, table: &str, wish: Wish) -> Result<Changed> {
     let (name, wanted) = (table.to_owned(), wish.name.clone().unwrap_or_default());
     let column = wanted.clone();
     let add = move |tx: &Tx<'_>, change: &Change, schema: &Schema| {
         let table = find_to_alter(tx, schema, &name)?;
         let new = wish::new_column(table, wish.clone())?;
         if table.columns.len() >= MOST_COLUMNS {
-            return Err(Error::bad_parameter(format!("{MOST_COLUMNS} columns are the most")));
+            return Err(Error::too_many_columns(MOST_COLUMNS));
         }
         let (random, now) = (&change.server.random, change.author.at);
         let plain = NewColumn { rules: Rules::default(), ..new.clone() };
@@ -235,7 +243,8 @@ pub async fn add(change: &Change, table: &str, wish: Wish) -> Result<(Column, Op
         Ok((work, json!({ "table": name, "after": shown(&shown_as) })))
     };
     let (work, schema) = alter(change, table, add).await?;
-    Ok((find_column(find(&schema, table)?, &column)?.clone(), work))
+    let column = find_column(find(&schema, table)?, &column)?.clone();
+    Ok(Changed { column, failing: None, work })
 }
 
 /// Makes a column what `wish` says, now or, if that takes long, by a job whose id is given.
@@ -419,6 +428,21 @@ pub async fn drop_column(change: &Change, table: &str, column: &str) -> Result<(
     };
     alter(change, table, remove).await?;
     Ok(())
+}
+
+/// A table as the Console shows it (data-api 1.5).
+pub fn shown_table(table: &Table) -> Value {
+    json!({
+        "tableId": table.id,
+        "name": table.name,
+        "system": table.is_users(),
+        "view": false,
+        "dataConnector": false,
+        "columns": table.columns.iter().map(shown).collect::<Vec<_>>(),
+        "relations": [],
+        "parentRelations": [],
+        "geoRelations": [],
+    })
 }
 
 /// A column as the Console and events show it (data-api 1.5).

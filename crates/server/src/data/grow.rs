@@ -115,7 +115,7 @@ pub fn grown(
     let mut schema = store::schema::load(tx)?;
     let random = &change.server.random;
     if schema.table(name).is_none() {
-        if !may || !crate::schema::names::allowed(name) {
+        if !may || crate::schema::wish::table_name(name).is_err() {
             return Err(Error::no_such_table(name));
         }
         if store::schema::tables_since(tx, now - DAY)? >= MOST_A_DAY {

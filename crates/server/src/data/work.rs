@@ -99,7 +99,12 @@ impl Plan {
 
     /// What a value becomes, or why it stands in the way.
     pub fn becomes(&self, old: &Column, new: &Column, row: &Scanned) -> Result<Stored, String> {
-        let refused = |it: Error| it.message;
+        let refused = |it: Error| {
+            if it.is_unfit() {
+                return format!("its value cannot become a {}", new.kind.as_str());
+            }
+            it.message.replacen(&format!("The value of {}", new.name), "its value", 1)
+        };
         let value = if self.moves {
             values::converted_to(new, old.kind, &row.value).map_err(refused)?
         } else {
@@ -145,7 +150,7 @@ pub fn begin(
     let work = SchemaWork {
         wish: Value::Object(wish.sent.clone()).to_string(),
         place,
-        ..fresh(change, "column", (table, old))
+        ..fresh(change, "change", (table, old))
     };
     if plan.looks() {
         touched::watch(tx, &work.id, table, &[old])?;
@@ -216,7 +221,7 @@ pub fn cancel(tx: &Tx<'_>, server: &Server, id: &str) -> Result<()> {
     let Some(work) = work else {
         return Err(Error::bad_parameter("There is no such work under way"));
     };
-    if work.kind == "column" && work.wish.is_empty() {
+    if work.kind == "change" && work.wish.is_empty() {
         let message = "The change is in force; objects without a value are getting the default";
         return Err(Error::bad_parameter(message));
     }
@@ -468,18 +473,23 @@ async fn build(work: &mut Work) -> Result<()> {
                 return refuse_twins(work, total, listed).await;
             }
         }
-        let (new, dialect) = (stand.new.clone(), slow.dialect());
-        let state = slow.read(move |db| columns::index_state(db, &new, wanted)).await?;
-        if state == Some(false) {
-            // What a try that failed has left.
-            slow.alone(columns::drop_index_alone(dialect, &stand.new, wanted)).await?;
-        }
-        if state != Some(true) {
-            let sql = columns::index_alone(dialect, &stand.table, &stand.new, wanted);
-            if let Err(error) = slow.alone(sql).await {
-                slow.alone(columns::drop_index_alone(dialect, &stand.new, wanted)).await?;
-                return Err(error.into());
+        let (table, new) = (Arc::clone(&stand.table), stand.new.clone());
+        let built = slow.alone(move |tx| {
+            let state = columns::index_state(tx, &new, wanted)?;
+            if state == Some(false) {
+                // What a try that failed has left.
+                columns::drop_index_alone(tx, &new, wanted)?;
             }
+            if state == Some(true) {
+                Ok(())
+            } else {
+                columns::index_alone(tx, &table, &new, wanted)
+            }
+        });
+        if let Err(error) = built.await {
+            let new = stand.new.clone();
+            slow.alone(move |tx| columns::drop_index_alone(tx, &new, wanted)).await?;
+            return Err(error);
         }
     }
     work.chunk(|_| Ok(Mark { checkpoint: "switch".to_owned(), progress: 900 })).await
@@ -609,16 +619,21 @@ pub async fn clear(work: Work) -> Result<()> {
     let (Some(table), true) = (table, was.state == State::Refused) else { return Ok(()) };
     let column = table.columns.iter().find(|it| it.id == was.column).cloned();
     let slow = work.data.with_deadline(BUILD);
-    for kind in [Index::Unique, Index::Plain] {
-        let Some(column) = &column else { break };
-        let dialect = slow.dialect();
-        if index(column) != kind {
-            slow.alone(columns::drop_index_alone(dialect, column, kind)).await?;
-        }
-        if let Some(place) = &was.place {
-            let moved = Column { physical: place.clone(), ..column.clone() };
-            slow.alone(columns::drop_index_alone(dialect, &moved, kind)).await?;
-        }
+    if let Some(column) = column {
+        let place = was.place.clone();
+        slow.alone(move |tx| {
+            for kind in [Index::Unique, Index::Plain] {
+                if index(&column) != kind {
+                    columns::drop_index_alone(tx, &column, kind)?;
+                }
+                if let Some(place) = &place {
+                    let moved = Column { physical: place.clone(), ..column.clone() };
+                    columns::drop_index_alone(tx, &moved, kind)?;
+                }
+            }
+            Ok::<_, Error>(())
+        })
+        .await?;
     }
     let Some(place) = was.place else { return Ok(()) };
     let change = Change::new(work.server.clone(), app, author(&work));

@@ -70,7 +70,7 @@ pub enum Event {
     GuestConverted,
     /// Properties of a user were changed.
     UserUpdated,
-    /// A user has a new password. Mail tells the owner.
+    /// A user has a new password. Mail tells the owner, at the `addresses` in the event.
     PasswordChanged,
     /// A user was deleted.
     UserDeleted,
@@ -84,8 +84,14 @@ pub enum Event {
     AllSessionsClosed,
     /// Wrong passwords in a row have locked an account.
     AccountLocked,
+    /// A developer has opened an account that wrong passwords had closed.
+    AccountUnlocked,
     /// An object of a table came to be.
     ObjectCreated,
+    /// Properties of an object, or of many, were changed.
+    ObjectUpdated,
+    /// An object, or many, were deleted.
+    ObjectDeleted,
     /// A table or columns came to be.
     SchemaChanged,
     /// Settings were changed.
@@ -104,6 +110,10 @@ pub enum Event {
     DomainChanged,
     /// A developer came to be.
     DeveloperCreated,
+    /// A developer has another name.
+    DeveloperUpdated,
+    /// A developer has a new password. Mail tells the owner, at the `addresses` in the event.
+    DeveloperPasswordChanged,
 }
 
 impl Event {
@@ -122,7 +132,10 @@ impl Event {
             Self::SessionClosed => "session.closed",
             Self::AllSessionsClosed => "session.all-closed",
             Self::AccountLocked => "user.locked",
+            Self::AccountUnlocked => "user.unlocked",
             Self::ObjectCreated => "object.created",
+            Self::ObjectUpdated => "object.updated",
+            Self::ObjectDeleted => "object.deleted",
             Self::SchemaChanged => "schema.changed",
             Self::SettingsChanged => "app.settings",
             Self::AppCreated => "app.created",
@@ -132,6 +145,8 @@ impl Event {
             Self::KeyChanged => "app.key",
             Self::DomainChanged => "app.domain",
             Self::DeveloperCreated => "developer.created",
+            Self::DeveloperUpdated => "developer.updated",
+            Self::DeveloperPasswordChanged => "developer.password",
         }
     }
 }

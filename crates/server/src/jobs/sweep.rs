@@ -90,17 +90,55 @@ async fn rows(server: &Server, data: &Database, lifetime: Lifetime) -> Result<()
     let now = server.clock.now();
     dead_sessions(server, data, lifetime, now).await?;
     let data = data.with_deadline(LONG);
-    let sweeps: [fn(&store::Tx<'_>, Millis) -> Result<u64>; 5] = [
+    let sweeps: [fn(&store::Tx<'_>, Millis) -> Result<u64>; 6] = [
         |tx, now| store::attempts::sweep(tx, now - PLACE_MEMORY, CHUNK),
         |tx, now| store::attempts::sweep_places(tx, now - AT_HOME, CHUNK),
         |tx, now| store::failures::sweep(tx, now - ACCOUNT_MEMORY, now, CHUNK),
+        |tx, now| store::sources::sweep(tx, now, CHUNK),
         |tx, now| store::jobs::sweep(tx, now - GIVEN_UP, CHUNK),
         |tx, now| store::outbox::sweep(tx, now - GIVEN_UP, CHUNK),
     ];
     for sweep in sweeps {
         while data.write(move |tx| sweep(tx, now)).await? == u64::from(CHUNK) {}
     }
+    too_many_counts(&data, i64::from(server.brakes.most_counts)).await
+}
+
+/// Whoever guesses at a million identities must not fill the store, nor push out what is known of an
+/// account under attack: those go that were tried least, and of them the oldest (security T-7).
+async fn too_many_counts(data: &Database, most: i64) -> Result<()> {
+    let many = |db: &store::Db<'_>| Ok((store::failures::many(db)?, store::attempts::many(db)?));
+    let (identities, places): (i64, i64) = data.read::<_, Error>(many).await?;
+    let (mut identities, mut places, mut tried) = (identities - most, places - most, 1);
+    while (identities > 0 || places > 0) && tried < i64::from(u32::MAX) {
+        let chunk = |it: i64| u32::try_from(it.clamp(0, CHUNK.into())).unwrap_or(0);
+        let (some, others) = (chunk(identities), chunk(places));
+        let read = move |db: &store::Db<'_>| {
+            let least = store::failures::least(db, tried, some)?;
+            Ok::<_, Error>((least, store::attempts::least(db, tried, others)?))
+        };
+        let (some, others) = data.read(read).await?;
+        if some.is_empty() && others.is_empty() {
+            tried *= 4;
+            continue;
+        }
+        (identities, places) = (identities - count(&some), places - count(&others));
+        let forget = move |tx: &store::Tx<'_>| {
+            for (identity, last) in &some {
+                store::failures::forget_unless_tried(tx, identity, *last)?;
+            }
+            for ((identity, place), last) in &others {
+                store::attempts::forget_unless_tried(tx, (identity, place), *last)?;
+            }
+            Ok::<_, Error>(())
+        };
+        data.write(forget).await?;
+    }
     Ok(())
+}
+
+fn count<T>(rows: &[T]) -> i64 {
+    i64::try_from(rows.len()).unwrap_or(i64::MAX)
 }
 
 /// Waits until no use of a session is overdue, as after a time in which nothing could be written: a

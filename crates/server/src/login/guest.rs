@@ -5,6 +5,7 @@
 use crate::error::Error;
 use crate::events::Event;
 use crate::ids::UserId;
+use crate::schema::record;
 use crate::server::Server;
 use crate::sessions::{self, Ticket, Via};
 use crate::store::objects;
@@ -17,12 +18,14 @@ pub async fn login(State(server): State<Server>, caller: Caller) -> Reply {
     if !caller.app.settings.registration.user_registration_enabled {
         return Err(Error::registration_off());
     }
-    sessions::brake::registration(&server, &caller)?;
+    sessions::brake::registration(&server, &caller).await?;
     let id = UserId(server.random.object_id(caller.asked.at).into());
+    let table = caller.app.users()?;
+    let cells = record::of_guest(&table, &server.random, caller.asked.at)?;
     let (ticket, token) = Ticket::new(&server, &caller, id.as_str(), Via::Guest);
     let user = NewUser {
         id,
-        cells: Vec::new(),
+        cells,
         unknown: Vec::new(),
         identity: None,
         password: None,
@@ -30,7 +33,6 @@ pub async fn login(State(server): State<Server>, caller: Caller) -> Reply {
     };
     let app = caller.app.clone();
     let change = Change::new(server.clone(), app, caller.author());
-    let table = caller.app.users()?;
     let write = caller.app.realm.data.write(move |tx| {
         write::insert(tx, &change, &user, Event::GuestCreated)?;
         sessions::open(tx, &ticket)?;

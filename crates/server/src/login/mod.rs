@@ -49,7 +49,7 @@ pub fn routes() -> Vec<Route> {
             guest::login,
         )
         .gives(named("LoggedIn"))
-        .refuses(&[999, 3009]),
+        .refuses(&[999, 1155, 3009]),
         get(
             ("listSessions", "/users/sessions", "Lists the caller's sessions"),
             own,

@@ -27,10 +27,12 @@ pub enum Door {
     ConsoleCreate,
     /// A user changed in the Console.
     ConsoleUpdate,
-    /// `usher developer add`.
+    /// `usher developer add` and `usher developer reset`.
     DeveloperCommand,
     /// The form behind the set-up link.
     SetUp,
+    /// `PUT /console/home/myaccount`.
+    ConsoleAccount,
 }
 
 impl Door {
@@ -44,6 +46,7 @@ impl Door {
         Self::ConsoleUpdate,
         Self::DeveloperCommand,
         Self::SetUp,
+        Self::ConsoleAccount,
     ];
 
     /// Whether it is the password of a Console account.
@@ -55,7 +58,7 @@ impl Door {
             | Self::Update
             | Self::ConsoleCreate
             | Self::ConsoleUpdate => false,
-            Self::DeveloperCommand | Self::SetUp => true,
+            Self::DeveloperCommand | Self::SetUp | Self::ConsoleAccount => true,
         }
     }
 }
@@ -151,10 +154,11 @@ fn easy(measure: &Measure<'_>, text: &str) -> Option<&'static str> {
 /// Hashes a password that was accepted.
 pub async fn hash(
     pool: &hashes::Pool,
+    lane: hashes::Lane,
     random: &Random,
     password: Password,
 ) -> Result<PasswordHash> {
-    Ok(pool.hash(hashes::Lane::Interactive, password, random.bytes()).await?)
+    Ok(pool.hash(lane, password, random.bytes()).await?)
 }
 
 /// A new hash of a password that has just proved right, if `verdict` says that the stored one is
@@ -176,7 +180,7 @@ pub async fn renewed(
 mod tests {
     use super::*;
 
-    const CONSOLE: [Door; 2] = [Door::DeveloperCommand, Door::SetUp];
+    const CONSOLE: [Door; 3] = [Door::DeveloperCommand, Door::SetUp, Door::ConsoleAccount];
 
     fn code(door: Door, profile: Profile, rules: &Passwords, text: &str) -> u32 {
         let list = Blocklist::default();

@@ -25,6 +25,8 @@ pub enum Operation {
     Update,
     /// Remove them.
     Delete,
+    /// Know which columns there are.
+    Describe,
 }
 
 /// What the rules say.
@@ -48,6 +50,8 @@ pub fn may(caller: &Caller, operation: Operation, table: &str) -> Decision {
         return Decision::Allow;
     }
     match (operation, caller.user()) {
+        // As open as `users/userclassprops`: a client shows a form of them to register with.
+        (Operation::Describe, _) if table == USERS => Decision::Allow,
         (Operation::Find | Operation::Update | Operation::Delete, Some(_)) if table == USERS => {
             Decision::Own
         }

@@ -70,10 +70,15 @@ impl Table {
         self.columns.iter().find(|it| it.name == name)
     }
 
-    /// The columns that an answer shows: all but the password of users.
-    pub fn shown(&self) -> impl Iterator<Item = &Column> {
-        let hidden = if *self.name == *USERS { PASSWORD } else { "" };
-        self.columns.iter().filter(move |it| it.name != hidden)
+    /// Whether an answer may show the column: all but the password of users.
+    pub fn shows(&self, column: &Column) -> bool {
+        !(self.is_users() && column.name == PASSWORD)
+    }
+
+    /// The place of a column that clients may name in a query: one that answers show. Any other is
+    /// not there for them.
+    pub fn shown(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|it| it.name == name && self.shows(it))
     }
 
     /// The column that users log in with; `None` in any table but `Users`.
@@ -243,6 +248,11 @@ impl Kind {
             Value::Object(map) if map.contains_key("___class") => None,
             Value::Array(_) | Value::Object(_) => Some(Self::Json),
         }
+    }
+
+    /// Whether it is one of the kinds of text.
+    pub fn is_text(self) -> bool {
+        matches!(self, Self::StringId | Self::String | Self::Text | Self::FileRef)
     }
 
     /// The size of a new column of this kind.

@@ -10,6 +10,12 @@ pub fn allowed(name: &str) -> bool {
     first && name.len() <= LONGEST && rest.all(|it| it.is_ascii_alphanumeric() || it == b'_')
 }
 
+/// Whether a property of users would say what only the server can know: that an address is confirmed.
+/// There is none of that name, so that nobody can write it (security I-6).
+pub fn is_verdict(name: &str) -> bool {
+    name.eq_ignore_ascii_case("isEmailConfirmed")
+}
+
 /// The physical name for the logical `name` beside the physical names that are `taken`.
 ///
 /// It is the name itself, so that the database reads well with other tools. Only a name that an

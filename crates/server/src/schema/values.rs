@@ -17,7 +17,7 @@ const MOST: i64 = (1 << 53) - 1;
 const TIMES: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_799_999;
 
 /// What `column` stores for `value`. Fails with 1007 and the name of the property when the value is
-/// of another type, and with 8023 when it is too long or its column's validator refuses it.
+/// of another type, with 1110 when it is no date, and with 8023 when it is too long or its column's validator refuses it.
 ///
 /// This is the one way from JSON to a stored value: whatever writes comes through here.
 pub fn to_stored(column: &Column, value: &Value) -> Result<Stored> {
@@ -89,7 +89,9 @@ fn converted(column: &Column, value: &Value) -> Result<Stored> {
             Stored::Real(Some(number).filter(|it| it.is_finite()).ok_or_else(wrong)?)
         }
         (Kind::Boolean, Value::Bool(bool)) => Stored::Bool(*bool),
-        (Kind::DateTime, value) => Stored::Int(instant(value).ok_or_else(wrong)?),
+        (Kind::DateTime, value) => {
+            Stored::Int(instant(value).ok_or_else(|| Error::bad_date(&column.name))?)
+        }
         _ => return Err(wrong()),
     };
     Ok(stored)
@@ -122,7 +124,8 @@ fn whole(number: &serde_json::Number) -> Option<i64> {
     whole.filter(|it| it.unsigned_abs() <= MOST.unsigned_abs())
 }
 
-/// Milliseconds from a number, a decimal text or an ISO 8601 text (without an offset: UTC).
+/// Milliseconds from a number, a decimal text or a date as clients write them (data-api 3.6; without
+/// a zone: UTC).
 pub fn instant(value: &Value) -> Option<i64> {
     let millis = match value {
         Value::Number(number) => whole(number)?,
@@ -132,9 +135,10 @@ pub fn instant(value: &Value) -> Option<i64> {
                 millis
             } else if let Ok(time) = text.parse::<jiff::Timestamp>() {
                 time.as_millisecond()
-            } else {
-                let time = text.parse::<DateTime>().ok()?;
+            } else if let Ok(time) = text.parse::<DateTime>() {
                 time.to_zoned(TimeZone::UTC).ok()?.timestamp().as_millisecond()
+            } else {
+                clause::date(text)?
             }
         }
         _ => return None,
@@ -153,6 +157,13 @@ pub fn write_json(kind: Kind, value: ValueRef<'_>, out: &mut Vec<u8>) {
         (Kind::Json, ValueRef::Text(it)) => out.extend_from_slice(it.as_bytes()),
         (_, ValueRef::Text(it)) => write_text(it, out),
     }
+}
+
+/// The day of a time, as an answer shows it: 2023-11-14.
+pub fn day_text(millis: i64) -> String {
+    let days = jiff::Span::new().try_days(millis.div_euclid(86_400_000));
+    let day = days.and_then(|it| jiff::civil::date(1970, 1, 1).checked_add(it));
+    day.map_or_else(|_| millis.to_string(), |it| it.to_string())
 }
 
 fn write_bool(value: bool, out: &mut Vec<u8>) {

@@ -137,6 +137,26 @@ pub fn is_name(name: &str) -> Result<()> {
     Ok(())
 }
 
+/// Words that stand where the name of a table stands in a path.
+const NO_TABLES: &[&str] = &["bulk", "bulkupsert"];
+
+/// Refuses what cannot be the name of a table: 1135, 1154, and as [`is_name`] does.
+pub fn table_name(name: &str) -> Result<()> {
+    is_name(name)?;
+    match name {
+        "GeoPoint" => Err(Error::geo_point()),
+        name if NO_TABLES.contains(&name) => Err(Error::reserved_table(name)),
+        _ => Ok(()),
+    }
+}
+
+fn not_verdict(table: &Table, name: &str) -> Result<()> {
+    if table.is_users() && names::is_verdict(name) {
+        return Err(bad(format!("{name} is for the server to say: users could write a property")));
+    }
+    Ok(())
+}
+
 /// The type of that word. Fails with 3038.
 pub fn kind(word: &str) -> Result<Kind> {
     let word = if word == "EXTENDED_STRING" { "TEXT" } else { word };
@@ -158,6 +178,7 @@ pub fn new_column(table: &Table, wish: Wish) -> Result<NewColumn> {
     if table.column(&name).is_some() {
         return Err(bad(format!("{} has a property {name} already", table.name)));
     }
+    not_verdict(table, &name)?;
     let kind = wish.kind.ok_or_else(|| bad("A column needs a dataType"))?;
     not_id(kind)?;
     if wish.identity == Some(true) {
@@ -190,6 +211,7 @@ pub fn changed(table: &Table, column: &Column, wish: Wish) -> Result<Column> {
         if table.column(&name).is_some() {
             return Err(bad(format!("{} has a property {name} already", table.name)));
         }
+        not_verdict(table, &name)?;
         new.name = name;
     }
     if let Some(kind) = wish.kind.filter(|it| *it != column.kind) {

@@ -139,6 +139,9 @@ pub fn open(tx: &Tx<'_>, ticket: &Ticket) -> Result<()> {
     events::record(tx, &ticket.server.random, &ticket.author, Event::SessionOpened, user, &change)
 }
 
+/// How many sessions a user has at most where the application does not limit them; the oldest end.
+pub const MOST_SESSIONS: u32 = 1000;
+
 /// Counts the live sessions of a user, whose row is locked, and applies the application's rule.
 fn make_room(
     tx: &Tx<'_>,
@@ -146,10 +149,17 @@ fn make_room(
     (user, status): (&str, Status),
     now: Millis,
 ) -> Result<()> {
-    let since = now - ticket.lifetime.idle - ticket.lifetime.slack();
-    let alive = store::sessions::alive(tx, user, since, now)?;
     let rules = &ticket.rules;
     let most = rules.most_logins(roles::of(status));
+    if rules.enable_multiple_logins && most == 0 {
+        // Nobody needs more, and a client that never logs out must not fill the store.
+        if store::sessions::keep_newest(tx, user, MOST_SESSIONS - 1)? > 0 {
+            revoked(tx, &ticket.server, user, now)?;
+        }
+        return Ok(());
+    }
+    let since = now - ticket.lifetime.idle - ticket.lifetime.slack();
+    let alive = store::sessions::alive(tx, user, since, now)?;
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     if !rules.enable_multiple_logins {
         if rules.logout_last_user && !alive.is_empty() {

@@ -153,6 +153,7 @@ const SHARED: &[(&str, &str)] = &[
     ("sys.failures", "identity"),
     ("sys.attempts", "identity, place"),
     ("sys.places", "user_id, source"),
+    ("sys.sources", "what, source"),
     ("sys.dropped", "id"),
     ("sys.schema_work", "id"),
     ("sys.events", "id"),

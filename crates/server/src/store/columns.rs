@@ -194,30 +194,11 @@ pub enum Index {
 
 /// Makes the index of a column be that one. Fails with 1155 if rows have the same value.
 pub fn set_index(tx: &Tx<'_>, table: &Table, column: &Column, index: Index) -> Result<()> {
-    let dialect = tx.dialect();
-    let [unique, plain] =
-        [Index::Unique, Index::Plain].map(|it| dialect.quote(&index_name(column, it)));
-    let quoted = dialect.quote(&column.physical);
-    let table = dialect.quote(&table.physical);
-    for (kind, key) in [(Index::Unique, &unique), (Index::Plain, &plain)] {
-        if kind != index {
-            tx.batch(&format!("DROP INDEX IF EXISTS app.{key};"))?;
-        }
+    for kind in [Index::Unique, Index::Plain].into_iter().filter(|it| *it != index) {
+        let key = tx.dialect().quote(&index_name(column, kind));
+        tx.batch(&format!("DROP INDEX IF EXISTS app.{key};"))?;
     }
-    match index {
-        Index::None => {}
-        Index::Plain => {
-            let key = plain;
-            tx.batch(&format!("CREATE INDEX IF NOT EXISTS {key} ON app.{table} ({quoted});"))?;
-        }
-        Index::Unique => {
-            let key = unique;
-            tx.batch(&format!(
-                "CREATE UNIQUE INDEX IF NOT EXISTS {key} ON app.{table} ({quoted});"
-            ))?;
-        }
-    }
-    Ok(())
+    create_index(tx, table, column, index, "")
 }
 
 /// Which rows of a table are asked about.
@@ -392,6 +373,23 @@ pub fn has_more(db: &Db<'_>, table: &Table, than: u64) -> Result<bool> {
     Ok(more)
 }
 
+/// The place of the latest row in the order of insertion.
+pub fn last_place(db: &Db<'_>, table: &Table) -> Result<i64> {
+    let mut query = Query::select();
+    query.column(Alias::new(".seq")).from(place(db, table));
+    query.order_by(Alias::new(".seq"), Order::Desc).limit(1);
+    one_number(db, &built(db, &query))
+}
+
+/// The ids of the next rows, up to a place in the order of insertion.
+pub fn ids_up_to(db: &Db<'_>, table: &Table, last: i64, most: u64) -> Result<Vec<String>> {
+    let mut query = Query::select();
+    query.column(Alias::new("objectId")).from(place(db, table));
+    query.and_where(Expr::col(Alias::new(".seq")).lte(last));
+    query.order_by(Alias::new(".seq"), Order::Asc).limit(most);
+    texts(db, &query)
+}
+
 /// How many rows the table has, guests included.
 pub fn count_all(db: &Db<'_>, table: &Table) -> Result<i64> {
     let mut query = Query::select();
@@ -470,29 +468,41 @@ pub fn dropped_by_name(db: &Db<'_>, table: &Table, physical: &str) -> Result<Opt
     Ok(db.row(sql, &[&db.app(), &table.physical, &physical], |row| row.get("id"))?)
 }
 
-/// Makes the index of a column while others go on writing; outside of a transaction. Fails if rows
-/// have the same value: what is left of it then must be dropped.
-pub fn index_alone(
-    dialect: engine::Dialect,
+/// Makes the index of a column while others go on writing: stands alone (see `Database::alone`).
+/// Fails with 1155 if rows have the same value: what is left of it then must be dropped.
+pub fn index_alone(tx: &Tx<'_>, table: &Table, column: &Column, index: Index) -> Result<()> {
+    create_index(tx, table, column, index, tx.dialect().concurrently())
+}
+
+/// Drops that index while others go on writing: stands alone, too.
+pub fn drop_index_alone(tx: &Tx<'_>, column: &Column, index: Index) -> Result<()> {
+    let lock = tx.dialect().concurrently();
+    let key = tx.dialect().quote(&index_name(column, index));
+    Ok(tx.batch(&format!("DROP INDEX{lock} IF EXISTS app.{key};"))?)
+}
+
+fn create_index(
+    tx: &Tx<'_>,
     table: &Table,
     column: &Column,
     index: Index,
-) -> String {
-    let (name, unique) = match index {
-        Index::None => return String::new(),
-        Index::Plain => (index_name(column, index), ""),
-        Index::Unique => (index_name(column, index), " unique"),
+    lock: &str,
+) -> Result<()> {
+    let dialect = tx.dialect();
+    let quoted = dialect.quote(&column.physical);
+    let table = dialect.quote(&table.physical);
+    let key = dialect.quote(&index_name(column, index));
+    let sql = match index {
+        Index::None => return Ok(()),
+        Index::Plain => {
+            let columns = dialect.index_columns(&quoted);
+            format!("CREATE INDEX{lock} IF NOT EXISTS {key} ON app.{table} ({columns});")
+        }
+        Index::Unique => {
+            format!("CREATE UNIQUE INDEX{lock} IF NOT EXISTS {key} ON app.{table} ({quoted});")
+        }
     };
-    let [name, physical, table] =
-        [&name, &column.physical, &table.physical].map(|it| dialect.quote(it));
-    let aside = dialect.concurrently();
-    format!("create{unique} index{aside} {name} on app.{table} ({physical})")
-}
-
-/// Drops that index while others go on writing; outside of a transaction.
-pub fn drop_index_alone(dialect: engine::Dialect, column: &Column, index: Index) -> String {
-    let name = dialect.quote(&index_name(column, index));
-    format!("drop index{} if exists app.{name}", dialect.concurrently())
+    Ok(tx.batch(&sql)?)
 }
 
 /// Whether the index of a column is there, and whole; `None` if it is not there.

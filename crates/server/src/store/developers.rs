@@ -80,7 +80,20 @@ pub fn insert(tx: &Tx<'_>, developer: &Developer, password_hash: &str) -> Result
     Ok(made == 1)
 }
 
-/// Replaces a hash by a stronger one of the same password, unless it has changed meanwhile.
+/// Sets the name.
+pub fn rename(tx: &Tx<'_>, id: &DeveloperId, name: &str) -> Result<()> {
+    tx.exec("update control.developers set name = ?1 where id = ?2", &[&name, &id.0])?;
+    Ok(())
+}
+
+/// Sets the hash of the password.
+pub fn set_hash(tx: &Tx<'_>, id: &DeveloperId, hash: &str) -> Result<()> {
+    let sql = "update control.developers set password_hash = ?1 where id = ?2";
+    tx.exec(sql, &[&hash, &id.0])?;
+    Ok(())
+}
+
+/// Replaces the hash of a password, unless it is not the old one any more.
 pub fn renew(tx: &Tx<'_>, id: &DeveloperId, old: &str, new: &str) -> Result<bool> {
     let sql = "update control.developers set password_hash = ?1
                where id = ?2 and password_hash = ?3";

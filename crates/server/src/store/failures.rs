@@ -37,6 +37,23 @@ pub fn set(tx: &Tx<'_>, identity: &str, tally: Tally) -> Result<()> {
     Ok(())
 }
 
+/// How many attempts are being evaluated at all nodes. After a kill it may tell of some that are
+/// not, until there is another right or wrong one.
+pub fn flying(db: &Db<'_>, identity: &str) -> Result<i64> {
+    let sql = "select flying from sys.failures where app_id = ?1 and identity = ?2";
+    let found = db.row(sql, &[&db.app(), &identity], |row| row.get("flying"))?;
+    Ok(found.unwrap_or_default())
+}
+
+/// Notes that so many more are.
+pub fn fly(tx: &Tx<'_>, identity: &str, more: i64) -> Result<()> {
+    let sql = "update sys.failures
+               set flying = case when flying + ?1 < 0 then 0 else flying + ?1 end
+               where app_id = ?2 and identity = ?3";
+    tx.exec(sql, &[&more, &tx.app(), &identity])?;
+    Ok(())
+}
+
 /// Forgets the failures of an identity.
 pub fn forget(tx: &Tx<'_>, identity: &str) -> Result<()> {
     let sql = "delete from sys.failures where app_id = ?1 and identity = ?2";
@@ -51,4 +68,26 @@ pub fn sweep(tx: &Tx<'_>, before: Millis, now: Millis, most: u32) -> Result<u64>
                    where app_id = ?1 and last < ?2 and (locked is null or locked <= ?3)
                    limit ?4)";
     Ok(tx.exec(sql, &[&tx.app(), &before, &now, &i64::from(most)])?)
+}
+
+/// How many identities are counted.
+pub fn many(db: &Db<'_>) -> Result<i64> {
+    let sql = "select count(*) as many from sys.failures where app_id = ?1";
+    Ok(db.row(sql, &[&db.app()], |row| row.get("many"))?.unwrap_or_default())
+}
+
+/// Up to `most` identities that were tried no more often than that and are not locked, and when:
+/// those first whose last attempt is oldest.
+pub fn least(db: &Db<'_>, tried: i64, most: u32) -> Result<Vec<(String, Millis)>> {
+    let sql = "select identity, last from sys.failures
+               where app_id = ?1 and count <= ?2 and locked is null order by last limit ?3";
+    let read = |row: &Row<'_>| Ok((row.get("identity")?, Millis(row.get("last")?)));
+    Ok(db.rows(sql, &[&db.app(), &tried, &i64::from(most)], read)?)
+}
+
+/// Forgets an identity, unless it was tried after that.
+pub fn forget_unless_tried(tx: &Tx<'_>, identity: &str, last: Millis) -> Result<()> {
+    let sql = "delete from sys.failures where app_id = ?1 and identity = ?2 and last = ?3";
+    tx.exec(sql, &[&tx.app(), &identity, &last])?;
+    Ok(())
 }

@@ -1,48 +1,119 @@
 //! Rows of any table of an application. Identifiers come from the catalog, values are bound.
 
+use std::collections::HashSet;
+
 use engine::{Built, Flow, Value as Stored};
 use sea_query::{
-    Alias, Asterisk, Expr, ExprTrait as _, Func, Order, PostgresQueryBuilder, Query,
-    QueryStatementWriter, SimpleExpr, SqliteQueryBuilder, TableRef, Value,
+    Alias, Asterisk, Cond, Expr, ExprTrait as _, Func, LockType, NullOrdering, Order,
+    PostgresQueryBuilder, Query, QueryStatementWriter, SelectStatement, SimpleExpr,
+    SqliteQueryBuilder, TableRef, UpdateStatement, Value,
 };
 
 use serde_json::{Map, Value as Json};
 
 use super::{Db, Row, Tx};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::schema::{Column, Table, values};
 
 /// A column with the value that goes into it.
 pub type Cell<'a> = (&'a Column, Stored);
 
-/// Which rows, and in which order.
+/// A property of an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shown {
+    /// Its name in the answer.
+    pub name: String,
+    /// Which column of the table it is.
+    pub column: usize,
+}
+
+/// All columns of a table that an answer shows, under their own names.
+pub fn all_shown(table: &Table) -> Vec<Shown> {
+    let shown = |it: &(usize, &Column)| table.shows(it.1);
+    let columns = table.columns.iter().enumerate().filter(shown);
+    columns.map(|(column, it)| Shown { name: it.name.clone(), column }).collect()
+}
+
+/// Which rows, what of them, and in which order.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
+    /// What an answer shows of each.
+    pub shown: Vec<Shown>,
     /// Columns to sort by, each with whether the largest comes first.
-    pub sort: Vec<(Column, bool)>,
+    pub sort: Vec<(usize, bool)>,
+    /// Without such columns: whether the oldest row comes first, and not the newest.
+    pub oldest_first: bool,
+    /// Whether rows that show the same count once.
+    pub distinct: bool,
     /// Rows at most.
     pub size: u64,
     /// Rows to leave out before them.
     pub offset: u64,
 }
 
-/// Adds a row.
+/// Adds a row. Fails with 1101 if a row has the id, and with 1155 if one has another value that must
+/// be unique.
 pub fn insert(tx: &Tx<'_>, table: &Table, cells: &[Cell<'_>]) -> Result<()> {
     let mut query = Query::insert();
     query.into_table(place(tx, table));
     query.columns(cells.iter().map(|it| Alias::new(&it.0.physical)));
     query.values_panic(cells.iter().map(|it| bound(&it.1)));
-    tx.exec_built(&built(tx, &query))?;
-    Ok(())
+    match tx.exec_built(&built(tx, &query)) {
+        Err(engine::Error::Unique { constraint }) if constraint.contains("objectId") => {
+            Err(Error::id_taken())
+        }
+        done => done.map(|_| ()).map_err(Error::from),
+    }
+}
+
+/// Those of these ids that rows have. The rows stay as they are until the transaction ends; they
+/// are locked in one order, so that two who want the same ones do not wait for each other.
+pub fn lock(tx: &Tx<'_>, table: &Table, ids: &[&str]) -> Result<HashSet<String>> {
+    let mut query = by_ids(tx, table, ids);
+    query.order_by(Alias::new("objectId"), Order::Asc).lock(LockType::Update);
+    texts(tx, &query)
+}
+
+/// Those of these ids that rows have.
+pub fn existing(db: &Db<'_>, table: &Table, ids: &[&str]) -> Result<HashSet<String>> {
+    texts(db, &by_ids(db, table, ids))
+}
+
+fn by_ids(db: &Db<'_>, table: &Table, ids: &[&str]) -> SelectStatement {
+    let mut query = Query::select();
+    query.column(Alias::new("objectId")).from(place(db, table));
+    query.and_where(is_one_of(ids.iter().copied()));
+    query
+}
+
+/// Whether a row has one of these ids. The list is never empty: what stands for an empty one has
+/// values of a type that PostgreSQL cannot tell.
+fn is_one_of<'a>(ids: impl Iterator<Item = &'a str>) -> SimpleExpr {
+    Expr::col(Alias::new("objectId")).is_in(ids.chain([""]))
+}
+
+fn texts(db: &Db<'_>, query: &SelectStatement) -> Result<HashSet<String>> {
+    let mut found = HashSet::new();
+    db.each(&built(db, query), &mut |row| {
+        if let engine::ValueRef::Text(it) = row.at(0)? {
+            found.insert(it.to_owned());
+        }
+        Ok(Flow::Continue)
+    })?;
+    Ok(found)
 }
 
 /// Changes the row with that id; false if there is none.
 pub fn update(tx: &Tx<'_>, table: &Table, id: &str, cells: &[Cell<'_>]) -> Result<bool> {
     let mut query = Query::update();
     query.table(place(tx, table));
-    query.values(cells.iter().map(|it| (Alias::new(&it.0.physical), bound(&it.1))));
+    set(&mut query, cells);
     query.and_where(Expr::col(Alias::new("objectId")).eq(id));
     Ok(tx.exec_built(&built(tx, &query))? == 1)
+}
+
+fn set(query: &mut UpdateStatement, cells: &[Cell<'_>]) {
+    query.values(cells.iter().map(|it| (Alias::new(&it.0.physical), bound(&it.1))));
 }
 
 /// Removes the row with that id; false if there is none.
@@ -53,18 +124,76 @@ pub fn delete(tx: &Tx<'_>, table: &Table, id: &str) -> Result<bool> {
     Ok(tx.exec_built(&built(tx, &query))? == 1)
 }
 
+/// Which rows many of them are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// Those with these ids.
+    Ids(Vec<String>),
+    /// All.
+    All,
+}
+
+fn of(which: &Which) -> Cond {
+    match which {
+        Which::All => Cond::all(),
+        Which::Ids(ids) => Cond::all().add(is_one_of(ids.iter().map(String::as_str))),
+    }
+}
+
+/// The ids of these rows, or of the first of them.
+pub fn ids(db: &Db<'_>, table: &Table, which: &Which, most: u64) -> Result<Vec<String>> {
+    let mut query = Query::select();
+    query.column(Alias::new("objectId")).from(place(db, table)).cond_where(of(which));
+    query.order_by(Alias::new(".seq"), Order::Asc).limit(most);
+    let mut ids = Vec::new();
+    db.each(&built(db, &query), &mut |row| {
+        if let engine::ValueRef::Text(it) = row.at(0)? {
+            ids.push(it.to_owned());
+        }
+        Ok(Flow::Continue)
+    })?;
+    Ok(ids)
+}
+
+/// Changes these rows, all in the same way, and tells how many there were.
+pub fn update_many(tx: &Tx<'_>, table: &Table, which: &Which, cells: &[Cell<'_>]) -> Result<u64> {
+    let mut query = Query::update();
+    query.table(place(tx, table));
+    set(&mut query, cells);
+    query.cond_where(of(which));
+    Ok(tx.exec_built(&built(tx, &query))?)
+}
+
+/// Removes these rows and tells how many there were.
+pub fn delete_many(tx: &Tx<'_>, table: &Table, which: &Which) -> Result<u64> {
+    let mut query = Query::delete();
+    query.from_table(place(tx, table)).cond_where(of(which));
+    Ok(tx.exec_built(&built(tx, &query))?)
+}
+
 /// Writes the row with that id as a JSON object, without the closing brace, so that the caller can
 /// add to it; false if there is none.
 pub fn write_one(db: &Db<'_>, table: &Table, id: &str, out: &mut Vec<u8>) -> Result<bool> {
-    let columns: Vec<&Column> = table.shown().collect();
+    write_some(db, table, &all_shown(table), id, out)
+}
+
+/// The same with these properties alone.
+pub fn write_some(
+    db: &Db<'_>,
+    table: &Table,
+    shown: &[Shown],
+    id: &str,
+    out: &mut Vec<u8>,
+) -> Result<bool> {
+    let writer = Writer::new(table, shown);
     let mut query = Query::select();
-    query.columns(columns.iter().map(|it| Alias::new(&it.physical)));
+    writer.select(&mut query);
     query.from(place(db, table));
     query.and_where(Expr::col(Alias::new("objectId")).eq(id));
     let mut found = false;
     db.each(&built(db, &query), &mut |row| {
         found = true;
-        write_open_object(row, table, &columns, out)?;
+        writer.open_object(row, out)?;
         Ok(Flow::Stop)
     })?;
     Ok(found)
@@ -81,17 +210,16 @@ pub fn read(
     query.columns(columns.iter().map(|it| Alias::new(&it.physical)));
     query.from(place(db, table));
     query.and_where(Expr::col(Alias::new("objectId")).eq(id));
-    let mut out = Vec::new();
+    let mut read = Map::new();
     if !columns.is_empty() {
         db.each(&built(db, &query), &mut |row| {
-            write_open_object(row, table, columns, &mut out)?;
-            out.push(b'}');
+            for (index, column) in columns.iter().enumerate() {
+                let value = Stored::from(row.at(index)?);
+                read.insert(column.name.clone(), values::to_json(column.kind, &value));
+            }
             Ok(Flow::Stop)
         })?;
     }
-    let mut read: Map<String, Json> =
-        if out.is_empty() { Map::new() } else { serde_json::from_slice(&out)? };
-    read.remove("___class");
     Ok(read)
 }
 
@@ -109,22 +237,12 @@ pub fn value(db: &Db<'_>, table: &Table, column: &Column, id: &str) -> Result<St
 }
 
 /// Writes one page of rows as a JSON array.
-pub fn write_page(
-    db: &Db<'_>,
-    table: &Table,
-    columns: &[&Column],
-    page: &Page,
-    out: &mut Vec<u8>,
-) -> Result<()> {
+pub fn write_page(db: &Db<'_>, table: &Table, page: &Page, out: &mut Vec<u8>) -> Result<()> {
+    let writer = Writer::new(table, &page.shown);
     let mut query = Query::select();
-    query.columns(columns.iter().map(|it| Alias::new(&it.physical)));
+    writer.select(&mut query);
     query.from(place(db, table));
-    for (column, descending) in &page.sort {
-        let order = if *descending { Order::Desc } else { Order::Asc };
-        query.order_by(Alias::new(&column.physical), order);
-    }
-    // Rows that are alike in all of these stand in the order in which they came.
-    query.order_by(Alias::new(".seq"), Order::Asc);
+    sort(&mut query, table, page);
     query.limit(page.size).offset(page.offset);
     out.push(b'[');
     let mut first = true;
@@ -132,12 +250,40 @@ pub fn write_page(
         if !std::mem::take(&mut first) {
             out.push(b',');
         }
-        write_open_object(row, table, columns, out)?;
+        writer.open_object(row, out)?;
         out.push(b'}');
         Ok(Flow::Continue)
     })?;
     out.push(b']');
     Ok(())
+}
+
+/// The same order on both engines: no value comes before all values, and rows that are alike in all
+/// of the columns stand in the order in which they came, or in the other one where the last column
+/// is sorted downwards.
+fn sort(query: &mut SelectStatement, table: &Table, page: &Page) {
+    let mut by = |column: &str, downwards: bool, may_be_null: bool| {
+        let order = if downwards { Order::Desc } else { Order::Asc };
+        let nulls = if downwards { NullOrdering::Last } else { NullOrdering::First };
+        if may_be_null {
+            query.order_by_with_nulls(Alias::new(column), order, nulls);
+        } else {
+            query.order_by(Alias::new(column), order);
+        }
+    };
+    for (column, downwards) in &page.sort {
+        let column = &table.columns[*column];
+        by(&column.physical, *downwards, column.name != "objectId");
+    }
+    if page.distinct {
+        let sorted = |it: &&Shown| page.sort.iter().all(|by| by.0 != it.column);
+        for shown in page.shown.iter().filter(sorted) {
+            by(&table.columns[shown.column].physical, false, true);
+        }
+        query.distinct();
+    } else {
+        by(".seq", page.sort.last().map_or(!page.oldest_first, |it| it.1), false);
+    }
 }
 
 /// How many rows the table has.
@@ -154,22 +300,43 @@ pub fn count(db: &Db<'_>, table: &Table) -> Result<i64> {
     Ok(count)
 }
 
-fn write_open_object(
-    row: &Row<'_>,
-    table: &Table,
-    columns: &[&Column],
-    out: &mut Vec<u8>,
-) -> engine::Result<()> {
-    out.push(b'{');
-    for (index, column) in columns.iter().enumerate() {
-        values::write_text(&column.name, out);
-        out.push(b':');
-        values::write_json(column.kind, row.at(index)?, out);
-        out.push(b',');
+/// Writes rows as JSON objects: what is the same in all of them is made once.
+struct Writer<'a> {
+    columns: Vec<(&'a Column, Vec<u8>)>,
+    end: Vec<u8>,
+}
+
+impl<'a> Writer<'a> {
+    fn new(table: &'a Table, shown: &[Shown]) -> Self {
+        let key = |it: &Shown| {
+            let mut key = Vec::with_capacity(it.name.len() + 3);
+            values::write_text(&it.name, &mut key);
+            key.push(b':');
+            (&table.columns[it.column], key)
+        };
+        let mut end = b"\"___class\":".to_vec();
+        values::write_text(&table.name, &mut end);
+        Self { columns: shown.iter().map(key).collect(), end }
     }
-    out.extend_from_slice(b"\"___class\":");
-    values::write_text(&table.name, out);
-    Ok(())
+
+    /// Selects what is written; at least one column, since an empty list is no SQL.
+    fn select(&self, query: &mut SelectStatement) {
+        if self.columns.is_empty() {
+            query.column(Alias::new(".seq"));
+        }
+        query.columns(self.columns.iter().map(|it| Alias::new(&it.0.physical)));
+    }
+
+    fn open_object(&self, row: &Row<'_>, out: &mut Vec<u8>) -> engine::Result<()> {
+        out.push(b'{');
+        for (index, (column, key)) in self.columns.iter().enumerate() {
+            out.extend_from_slice(key);
+            values::write_json(column.kind, row.at(index)?, out);
+            out.push(b',');
+        }
+        out.extend_from_slice(&self.end);
+        Ok(())
+    }
 }
 
 /// The table in the database, qualified where the engine wants it.

@@ -38,7 +38,7 @@ impl State {
 pub struct SchemaWork {
     /// Its id; the job has it as payload.
     pub id: String,
-    /// `identity`, `check` or `column`.
+    /// `identity`, `check`, `change` or `clear`.
     pub kind: String,
     /// The table's id.
     pub table: String,
@@ -150,7 +150,7 @@ pub fn latest(db: &Db<'_>, most: i64) -> Result<Vec<SchemaWork>> {
 /// The kind of the work under way that will change that table, if there is any.
 pub fn changing(db: &Db<'_>, table: &str) -> Result<Option<String>> {
     let sql = "select kind from sys.schema_work
-               where app_id = ?1 and table_id = ?2 and state = 'running' and kind <> 'check'
+               where app_id = ?1 and table_id = ?2 and state = 'running' and kind in ('change', 'identity')
                limit 1";
     Ok(db.row(sql, &[&db.app(), &table], |row| row.get("kind"))?)
 }

@@ -164,6 +164,18 @@ pub fn delete_of_user(tx: &Tx<'_>, user: &str, kept: Option<&TokenHash>) -> Resu
     Ok(tx.exec(sql, &[&tx.app(), &user, &kept])?)
 }
 
+/// Removes all sessions of a user but the newest `most`. Call it with the user's row locked.
+pub fn keep_newest(tx: &Tx<'_>, user: &str, most: u32) -> Result<u64> {
+    let sql = "select hash from sys.sessions where app_id = ?1 and user_id = ?2
+               order by created desc, id desc limit 100 offset ?3";
+    let old = tx.rows(sql, &[&tx.app(), &user, &i64::from(most)], read_hash)?;
+    let mut removed = 0;
+    for hash in &old {
+        removed += u64::from(delete(tx, hash)?);
+    }
+    Ok(removed)
+}
+
 /// Removes all sessions of the application.
 pub fn delete_all(tx: &Tx<'_>) -> Result<u64> {
     Ok(tx.exec("delete from sys.sessions where app_id = ?1", &[&tx.app()])?)

@@ -49,13 +49,15 @@ impl<'a> Rules<'a> {
     }
 }
 
-/// Checks `body` in the order of users-api 2.2, 2 to 8.
+/// Checks `body` in the order of users-api 2.2, 2 to 8. The `kept` properties have a value already:
+/// a guest's, who becomes a member.
 ///
 /// Fails with 3011, 3013, 3045, 3039, 3012, 3040, 1007 or 8023.
 pub fn draft(
     door: Door,
     (table, rules): (&Table, &Rules<'_>),
     body: &Map<String, Value>,
+    kept: &[String],
 ) -> Result<Draft> {
     let text = body.get(PASSWORD).and_then(Value::as_str).unwrap_or_default();
     if text.is_empty() {
@@ -75,7 +77,7 @@ pub fn draft(
     if body.contains_key("id") {
         return Err(Error::property_id());
     }
-    record::is_complete(table, body)?;
+    record::is_complete(table, body, kept)?;
     let settings = rules.settings;
     if settings.registration.email_confirmation_required {
         let email = body.get("email").and_then(Value::as_str).unwrap_or_default();
@@ -91,7 +93,7 @@ pub fn draft(
     }
     let mut body = body.clone();
     body.insert(column.name.clone(), Value::String(shown));
-    let cells = record::of_new(table, &body)?;
+    let cells = record::of_new(table, &body, kept)?;
     let mut unknown = Vec::new();
     for (name, value) in body.iter().filter(|it| table.column(it.0).is_none()) {
         unknown.extend(new_property_of_user(settings, name, value)?);
@@ -103,6 +105,11 @@ pub fn draft(
 /// 8023.
 pub fn identity_of(column: &Column, value: &Value) -> Result<(Canonical, String)> {
     let typed = match value {
+        // A number is told apart by its value, not by how it is written.
+        Value::String(_) if column.kind == Kind::Int => match values::to_stored(column, value)? {
+            engine::Value::Int(number) => number.to_string(),
+            _ => return Err(Error::wrong_type(&column.name)),
+        },
         Value::String(text) => text.clone(),
         Value::Number(number) => number.to_string(),
         _ => return Err(Error::wrong_type(&column.name)),
@@ -121,7 +128,7 @@ pub fn new_property_of_user(
     name: &str,
     value: &Value,
 ) -> Result<Option<(String, Value)>> {
-    if name.eq_ignore_ascii_case("isEmailConfirmed") {
+    if names::is_verdict(name) {
         return Ok(None);
     }
     new_property(settings, name, value)

@@ -45,8 +45,8 @@ pub fn routes() -> Vec<Route> {
             .takes(named("NewUser"))
             .gives(named("User"))
             .refuses(&[
-                999, 1007, 1155, 3009, 3011, 3012, 3013, 3029, 3033, 3038, 3039, 3040, 3045, 8023,
-                20041, 20043,
+                999, 1007, 1110, 1155, 3009, 3011, 3012, 3013, 3029, 3033, 3038, 3039, 3040, 3045,
+                8023, 20041, 20043,
             ]),
         get(
             ("describeUsers", "/users/userclassprops", "Lists the properties of users"),
@@ -74,7 +74,8 @@ pub fn routes() -> Vec<Route> {
             .takes(named("Object"))
             .gives(named("User"))
             .refuses(&[
-                1007, 1155, 3018, 3028, 3029, 3030, 3038, 3039, 3040, 3045, 8023, 20041, 20043,
+                1007, 1110, 1155, 3018, 3028, 3029, 3030, 3038, 3039, 3040, 3045, 8023, 20041,
+                20043,
             ]),
         web::delete(("deleteUser", "/users/{id}", "Deletes a user"), seen, delete::delete)
             .gives(deleted())

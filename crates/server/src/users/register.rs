@@ -2,10 +2,15 @@
 //!
 //! Wire: users-api 2.2 and 2.5 (`POST …/users/register`).
 
+use std::sync::Arc;
+
+use hashes::Lane;
 use serde_json::{Map, Value};
 
 use super::draft::{self, Rules};
 use super::write::{self, Change, NewUser};
+use crate::address::Group;
+use crate::apps::App;
 use crate::data::grow::{self, Tables, Tries};
 use crate::error::{Error, Result};
 use crate::events::Event;
@@ -30,71 +35,97 @@ pub async fn register(State(server): State<Server>, caller: Caller, body: Body) 
     let pending = caller.app.settings.registration.email_confirmation_required;
     let status = if pending { Status::Pending } else { Status::Enabled };
     let change = Change::new(server, caller.app.clone(), caller.author());
-    create((&change, Some(&caller)), (door, status, Event::UserRegistered), guest, body).await
-}
-
-/// Makes a user of `body`, or converts the guest. `from` is the client that asks for it; in the
-/// Console there is none.
-pub async fn create(
-    (change, from): (&Change, Option<&Caller>),
-    (door, status, event): (Door, Status, Event),
-    guest: Option<UserId>,
-    body: Map<String, Value>,
-) -> Reply {
-    if let Some(caller) = from {
-        brake::registration(&change.server, caller)?;
-    }
-    let (mut tries, mut hash) = (Tries::new(change.clone()), None);
+    brake::registration(&change.server, &caller).await?;
+    let place = place_of(&caller);
+    let mut tries = Tries::new(change);
     loop {
-        let how = (door, status, event);
-        let tried = made((&tries.change, from), how, guest.as_ref(), (&body, &mut hash));
-        if let Some(made) = tries.settle(tried.await).await? {
+        let how = (door, status, Lane::Interactive);
+        let made = made(&tries.change, how, (guest.as_ref(), place), &body).await;
+        if let Some(made) = tries.settle(made).await? {
             return Ok(Answer::json_text(made));
         }
     }
 }
 
 async fn made(
-    (change, from): (&Change, Option<&Caller>),
-    (door, status, event): (Door, Status, Event),
-    guest: Option<&UserId>,
-    (body, known): (&Map<String, Value>, &mut Option<hashes::PasswordHash>),
+    change: &Change,
+    how: (Door, Status, Lane),
+    (guest, place): (Option<&UserId>, Option<Group>),
+    body: &Map<String, Value>,
 ) -> Result<Vec<u8>> {
-    let (server, app) = (&change.server, &change.app);
-    let draft = draft::draft(door, (change.users()?, &Rules::of(change)), body)?;
-    // What takes long is done once, however often the tables change meanwhile.
-    let hash = match known.take() {
-        Some(hash) => hash,
-        None => password::hash(&server.passwords, &server.random, draft.password).await?,
+    let kept = match guest {
+        Some(id) => filled(&change.app, id).await?,
+        None => Vec::new(),
     };
-    *known = Some(hash.clone());
+    let mut user = prepare(change, how, body, &kept).await?;
     let converts = guest.is_some();
-    let id =
-        guest.cloned().unwrap_or_else(|| UserId(server.random.object_id(change.author.at).into()));
-    let user = NewUser {
-        id,
+    if let Some(guest) = guest {
+        user.id = guest.clone();
+    }
+    write(change, Arc::new(user), (Event::UserRegistered, place, converts)).await
+}
+
+/// Where the caller is, to be noted with a user who is made: nowhere if it is the owner's server.
+pub fn place_of(caller: &Caller) -> Option<Group> {
+    (!caller.is_server_code()).then(|| caller.asked.source.group())
+}
+
+/// A user as `body` has it, with a new id and the password hashed: every check that needs no
+/// database. The `kept` properties have a value already.
+pub async fn prepare(
+    change: &Change,
+    (door, status, lane): (Door, Status, Lane),
+    body: &Map<String, Value>,
+    kept: &[String],
+) -> Result<NewUser> {
+    let server = &change.server;
+    let draft = draft::draft(door, (change.users()?, &Rules::of(change)), body, kept)?;
+    let hash = password::hash(&server.passwords, lane, &server.random, draft.password).await?;
+    Ok(NewUser {
+        id: UserId(server.random.object_id(change.author.at).into()),
         cells: draft.cells,
         unknown: draft.unknown,
         identity: Some(draft.identity),
         password: Some(hash),
         status,
-    };
+    })
+}
+
+/// Adds the user, or converts the guest, and gives what an answer says.
+async fn write(
+    change: &Change,
+    user: Arc<NewUser>,
+    (event, place, converts): (Event, Option<Group>, bool),
+) -> Result<Vec<u8>> {
     let keep = change.clone();
-    let place = from.filter(|it| !it.is_server_code()).map(|it| it.asked.source.group());
-    let write = app.realm.data.write(move |tx| {
+    let write = change.app.realm.data.write(move |tx| {
         grow::hold(tx, &keep, Tables::by(&user.unknown))?;
+        brake::registered(tx, user.id.as_str(), place, keep.author.at)?;
         let table = if converts {
             write::convert_guest(tx, &keep, &user)?
         } else {
             write::insert(tx, &keep, &user, event)?
         };
-        brake::registered(tx, user.id.as_str(), place, keep.author.at)?;
         let mut out = Vec::new();
         objects::write_one(tx, &table, user.id.as_str(), &mut out)?;
         out.push(b'}');
         Ok::<_, Error>(out)
     });
     write.await
+}
+
+/// The properties that a guest has a value of.
+async fn filled(app: &App, id: &UserId) -> Result<Vec<String>> {
+    let (table, wanted) = (app.users()?, id.clone());
+    let row = app.realm.data.read(move |db| {
+        let mut out = Vec::new();
+        let found = objects::write_one(db, &table, wanted.as_str(), &mut out)?;
+        out.push(b'}');
+        Ok::<_, Error>(found.then_some(out))
+    });
+    let Some(row) = row.await? else { return Ok(Vec::new()) };
+    let row: Map<String, Value> = serde_json::from_slice(&row).map_err(Error::internal)?;
+    Ok(row.into_iter().filter(|it| !it.1.is_null()).map(|it| it.0).collect())
 }
 
 /// The guest whom the body names. Naming one needs the guest's own live token or the server-code

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use hashes::Lane;
 use serde_json::{Map, Value};
 
 use super::draft::{Rules, identity_of, new_property_of_user};
@@ -13,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::ids::UserId;
 use crate::password::{self, Door};
 use crate::roles::{self, Operation};
-use crate::schema::{Column, Maker, PASSWORD, Table, USERS, identity, values};
+use crate::schema::{Column, Maker, PASSWORD, Table, identity, record, values};
 use crate::secret::TokenHash;
 use crate::server::Server;
 use crate::settings::Profile;
@@ -42,30 +43,12 @@ pub async fn by_caller(
     body: &Map<String, Value>,
 ) -> Reply {
     let change = Change::new(server.clone(), caller.app.clone(), caller.author());
-    let mut rights = Rights { door, secrets: caller.is_server_code(), ..Rights::default() };
-    if let Who::User(session) = &caller.who {
-        if *session.user.id == *id {
-            let age = caller.asked.at.0 - session.created.0;
-            rights.secrets |= age <= caller.app.settings.passwords.recent_login.millis();
-            rights.kept = Some(session.hash);
-        }
-        // As the original: who changes a user becomes its owner (security C-5).
-        if caller.app.profile == Profile::Compat {
-            rights.owner = Some(session.user.id.to_string());
-        }
-    }
-    save(&change, rights, unknown, id, body).await
-}
-
-/// Changes a user for a developer, whose right has been checked: any property, and the status.
-pub async fn by_developer(change: &Change, id: &str, body: &Map<String, Value>) -> Reply {
-    let rights =
-        Rights { door: Door::ConsoleUpdate, secrets: true, status: true, ..Rights::default() };
-    save(change, rights, Error::no_such_object, id, body).await
+    save(change, Rights::of(caller, door, id), unknown, id, body).await
 }
 
 /// What a request may do to the user whom it changes, beside setting properties.
-struct Rights {
+#[derive(Clone)]
+pub struct Rights {
     /// The door of a new password.
     door: Door,
     /// Whether it may set password and identity.
@@ -84,14 +67,38 @@ impl Default for Rights {
     }
 }
 
+impl Rights {
+    /// Those of a caller who may change the user with that id.
+    pub fn of(caller: &Caller, door: Door, id: &str) -> Self {
+        let mut rights = Self { door, secrets: caller.is_server_code(), ..Self::default() };
+        if let Who::User(session) = &caller.who {
+            if *session.user.id == *id {
+                let age = caller.asked.at.0 - session.created.0;
+                rights.secrets |= age <= caller.app.settings.passwords.recent_login.millis();
+                rights.kept = Some(session.hash);
+            }
+            // As the original: who changes a user becomes its owner (security C-5).
+            if caller.app.profile == Profile::Compat {
+                rights.owner = Some(session.user.id.to_string());
+            }
+        }
+        rights
+    }
+
+    /// Those of a developer: any property, and the status.
+    pub fn of_developer() -> Self {
+        Self { door: Door::ConsoleUpdate, secrets: true, status: true, ..Self::default() }
+    }
+}
+
 async fn save(
-    change: &Change,
+    change: Change,
     rights: Rights,
     unknown: fn(&str) -> Error,
     id: &str,
     body: &Map<String, Value>,
 ) -> Reply {
-    let mut tries = Tries::new(change.clone());
+    let mut tries = Tries::new(change);
     loop {
         let tried = saved(&tries.change, &rights, (id, unknown), body).await;
         if let Some(saved) = tries.settle(tried).await? {
@@ -103,9 +110,31 @@ async fn save(
 async fn saved(
     change: &Change,
     rights: &Rights,
-    (id, unknown): (&str, fn(&str) -> Error),
+    known: (&str, fn(&str) -> Error),
     body: &Map<String, Value>,
 ) -> Result<Vec<u8>> {
+    let edit = prepare(change, rights, known, body, Lane::Interactive).await?;
+    let keep = change.clone();
+    let write = change.app.realm.data.write(move |tx| {
+        grow::hold(tx, &keep, Tables::by(&edit.unknown))?;
+        let table = write::update(tx, &keep, std::slice::from_ref(&edit))?;
+        let mut out = Vec::new();
+        objects::write_one(tx, &table, edit.id.as_str(), &mut out)?;
+        out.push(b'}');
+        Ok::<_, Error>(out)
+    });
+    write.await
+}
+
+/// What `body` changes of the user with that id, with the new password hashed. Fails with `unknown`
+/// if there is no such user, and as [`edit`] does.
+pub async fn prepare(
+    change: &Change,
+    rights: &Rights,
+    (id, unknown): (&str, fn(&str) -> Error),
+    body: &Map<String, Value>,
+    lane: Lane,
+) -> Result<Edit> {
     let (app, server, wanted) = (&change.app, &change.server, id.to_owned());
     let table = Arc::clone(change.users()?);
     let found = app.realm.data.read(move |db| {
@@ -120,19 +149,10 @@ async fn saved(
     let known = found.await?.ok_or_else(|| unknown(id))?;
     let (mut edit, password) = edit(change, rights, (id, &known), body)?;
     if let Some(password) = password {
-        let hash = password::hash(&server.passwords, &server.random, password).await?;
+        let hash = password::hash(&server.passwords, lane, &server.random, password).await?;
         edit.password = Some(hash.as_str().to_owned());
     }
-    let keep = change.clone();
-    let write = app.realm.data.write(move |tx| {
-        grow::hold(tx, &keep, Tables::by(&edit.unknown))?;
-        let table = write::update(tx, &keep, std::slice::from_ref(&edit))?;
-        let mut out = Vec::new();
-        objects::write_one(tx, &table, edit.id.as_str(), &mut out)?;
-        out.push(b'}');
-        Ok::<_, Error>(out)
-    });
-    write.await
+    Ok(edit)
 }
 
 /// What `body` changes, and the new password, which has yet to be hashed: every check that needs
@@ -173,15 +193,13 @@ fn edit(
                 edit.identity = Some(Identity::Is(canonical));
             }
             Some(it) if it.rules.required && empty => return Err(Error::empty(name)),
-            Some(it) => edit.cells.push((name.clone(), values::to_stored(it, value)?)),
+            Some(it) => edit.cells.push((name.clone(), record::stored(table, it, value)?)),
             None => edit.unknown.extend(new_property_of_user(settings, name, value)?),
         }
     }
     if settings.registration.email_confirmation_required {
-        // Nor may it be taken away: users are confirmed by it, whatever they log in with.
-        let email = body.get("email");
         let address = |it: &Value| identity::is_address(it.as_str().unwrap_or_default().trim());
-        if !email.is_none_or(address) {
+        if !body.get("email").is_none_or(address) {
             return Err(Error::not_an_address());
         }
     }
@@ -217,12 +235,4 @@ fn edit(
 
 fn as_text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-/// Whether the table is that of users: changing and removing plain objects is not served yet.
-pub fn only_users(table: &str) -> Result<()> {
-    if table == USERS {
-        return Ok(());
-    }
-    Err(Error::bad_parameter("Only users can be changed and deleted as yet, no other objects"))
 }

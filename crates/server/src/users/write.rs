@@ -182,6 +182,7 @@ fn update_one(tx: &Tx<'_>, change: &Change, table: &Table, edit: &Edit) -> Resul
     let mut cells = grow::cells(table, &edit.cells, &edit.unknown)?;
     let changed: Vec<&Column> = cells.iter().map(|it| it.0).collect();
     let before = objects::read(tx, table, &changed, id)?;
+    let told = if edit.password.is_some() { address(tx, table, id)? } else { None };
     let owner = edit.owner.as_deref().map(Value::from);
     for (name, value) in [("updated", Some(Value::from(now.0))), ("ownerId", owner)] {
         if let (Some(column), Some(value)) = (table.column(name), value) {
@@ -197,9 +198,22 @@ fn update_one(tx: &Tx<'_>, change: &Change, table: &Table, edit: &Edit) -> Resul
     }
     match &edit.password {
         Some(_) if status == Status::Guest => Err(guest_stays()),
-        Some(hash) => set_password(tx, change, (&edit.id, hash), edit.kept.as_ref()),
+        Some(hash) => {
+            let now = address(tx, table, id)?.filter(|it| told.as_ref() != Some(it));
+            let addresses: Vec<String> = told.into_iter().chain(now).collect();
+            set_password(tx, change, (&edit.id, hash), (edit.kept.as_ref(), &addresses))
+        }
         None => Ok(()),
     }
+}
+
+/// Where mail reaches the user at this moment of the transaction.
+fn address(tx: &Tx<'_>, table: &Table, id: &str) -> Result<Option<String>> {
+    let Some(column) = table.column("email") else { return Ok(None) };
+    Ok(match objects::value(tx, table, column, id)? {
+        engine::Value::Text(text) if !text.trim().is_empty() => Some(text),
+        _ => None,
+    })
 }
 
 /// Makes `identities` say what the row is about to. A text that stays as it is is no change; one
@@ -238,23 +252,34 @@ fn guest_stays() -> Error {
 /// Sets a new password: whoever is logged in by the old one is not any more, but for the session
 /// that made the change, and wrong passwords are forgotten (security PW-10).
 ///
-/// Mail to the owner is made from the event.
+/// Mail to the owner is made from the event, at the addresses from before and after this change:
+/// whoever takes over an account and its address at once is told on.
 fn set_password(
     tx: &Tx<'_>,
     change: &Change,
     (user, hash): (&UserId, &str),
-    kept: Option<&TokenHash>,
+    (kept, addresses): (Option<&TokenHash>, &[String]),
 ) -> Result<()> {
     let (id, now) = (user.as_str(), change.author.at);
     credentials::set(tx, user, hash, now)?;
     forget_failures(tx, user)?;
+    brake::new_password(tx, &change.server, (id, &change.author), kept.is_some())?;
     let mut ended = 0;
     if !change.app.settings.passwords.keep_sessions {
         ended = store::sessions::delete_of_user(tx, id, kept)?;
         sessions::revoked(tx, &change.server, id, now)?;
     }
-    let what = json!({ "sessions": ended });
+    let what = json!({ "sessions": ended, "addresses": addresses });
     events::record(tx, &change.server.random, &change.author, Event::PasswordChanged, id, &what)
+}
+
+/// Opens an account that wrong passwords have closed or locked. Fails with 3057 for an unknown user.
+pub fn unlock(tx: &Tx<'_>, change: &Change, user: &UserId) -> Result<()> {
+    let id = user.as_str();
+    store::users::lock(tx, id)?.ok_or_else(Error::no_such_user_id)?;
+    forget_failures(tx, user)?;
+    let (random, author) = (&change.server.random, &change.author);
+    events::record(tx, random, author, Event::AccountUnlocked, id, &json!({}))
 }
 
 /// Forgets the wrong passwords, and the locks, of whatever the user logs in with.

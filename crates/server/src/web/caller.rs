@@ -30,6 +30,8 @@ pub struct Asked {
     pub at_loopback: bool,
     /// When it came.
     pub at: Millis,
+    /// The session key of the Console that came with it, dead or alive.
+    pub auth_key: Option<Token>,
 }
 
 impl Asked {
@@ -59,6 +61,9 @@ pub struct Caller {
     pub who: Who,
     /// The session token that came with the request, dead or alive.
     pub token: Option<Token>,
+    /// Whether the answer may set or remove the session cookie: another site's page could otherwise
+    /// log its visitor in as somebody else, or out.
+    pub may_have_cookie: bool,
     /// The request.
     pub asked: Asked,
 }

@@ -39,6 +39,13 @@ pub(super) fn is_own_page(app: &App, headers: &HeaderMap) -> bool {
     listed || (sites.next().is_some_and(own) && sites.all(own))
 }
 
+/// Whether no other site's page sends the request: a page of the application does, or a program
+/// that is no browser.
+pub(super) fn is_no_foreign_page(app: &App, headers: &HeaderMap) -> bool {
+    let says = |name: &str| headers.contains_key(name);
+    is_own_page(app, headers) || !(says("sec-fetch-site") || says(header::ORIGIN.as_str()))
+}
+
 /// The header that sets the cookie to the token of a session that has begun, where the application
 /// has cookie sessions.
 pub fn with_session(caller: &Caller, token: &Token) -> Option<(HeaderName, HeaderValue)> {
@@ -46,15 +53,15 @@ pub fn with_session(caller: &Caller, token: &Token) -> Option<(HeaderName, Heade
     set(caller, token.reveal(), age.0)
 }
 
-/// The header that removes the cookie.
+/// The header that removes the cookie, if the request was made with a token.
 pub fn without_session(caller: &Caller) -> Option<(HeaderName, HeaderValue)> {
-    set(caller, "", 0)
+    caller.token.as_ref().and_then(|_| set(caller, "", 0))
 }
 
 /// Scripts cannot read it, other sites cannot send it but by a link, and it goes to this host alone
 /// (ASVS 5.0, 3.3.1 to 3.3.4).
 fn set(caller: &Caller, value: &str, seconds: u32) -> Option<(HeaderName, HeaderValue)> {
-    if !caller.app.settings.login.cookie_sessions_enabled {
+    if !caller.app.settings.login.cookie_sessions_enabled || !caller.may_have_cookie {
         return None;
     }
     let secure = if caller.asked.at_loopback { "" } else { "; Secure" };

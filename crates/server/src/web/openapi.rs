@@ -99,8 +99,8 @@ pub fn tag(route: &Route) -> &'static str {
 pub fn codes(route: &Route) -> Vec<u32> {
     let mut codes = match route.access {
         Access::Anybody => Vec::new(),
-        Access::AnyKey => vec![2002],
-        Access::ServerCode(refusal) => vec![2002, refusal().code],
+        Access::AnyKey => vec![999, 2002],
+        Access::ServerCode(refusal) => vec![999, 2002, refusal().code],
         Access::Developer => vec![9007],
         Access::Member => vec![9007, 2001],
     };

@@ -96,6 +96,7 @@ impl Outer {
         let scheme = headers.get_all("x-forwarded-proto").iter().next_back();
         let secure = scheme.is_some_and(|it| it == "https") && proxies.trusts(peer);
         let host = headers.get(header::HOST).and_then(|it| it.to_str().ok()).unwrap_or_default();
+        let auth_key = headers.get("auth-key").and_then(|it| it.to_str().ok());
         Seen {
             asked: Asked {
                 id: format!("{:08x}-{number:x}", self.started).into(),
@@ -103,6 +104,7 @@ impl Outer {
                 agent: agent.into(),
                 at_loopback: !secure && host::is_loopback(host),
                 at: self.server.clock.now(),
+                auth_key: auth_key.map(Token::from_client),
             },
             page: Page::of(headers),
             method: request.method().clone(),

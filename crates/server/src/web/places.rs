@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::address::{self, Group, TrustedProxies};
+use crate::address::{self, Group};
 use crate::config::Limits;
 use crate::metrics::Metrics;
 use crate::server::Server;
@@ -31,7 +31,7 @@ impl Places {
     pub fn take(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
         let Limits { connections, connections_per_source, proxies, .. } = &self.server.limits;
         let proxy = proxies.trusts(peer);
-        let group = address::source(peer, &[], &TrustedProxies::default()).group();
+        let group = address::source(peer, &[], proxies).group();
         let mut from = self.from.lock().unwrap_or_else(PoisonError::into_inner);
         let open = &self.metrics().connections;
         if open.get() >= *connections {

@@ -274,6 +274,7 @@ impl Gate {
     ) -> Result<Caller> {
         let target = target.ok_or_else(Error::wrong_app)?;
         let app = Arc::clone(&target.app);
+        pace(server, &target, &asked)?;
         let token = self.token(&app, request)?;
         let mut who = Who::Nobody;
         if self.token != Token::Ignored
@@ -288,7 +289,8 @@ impl Gate {
         if self.token == Token::Required && matches!(who, Who::Nobody) {
             return Err(Error::not_logged_in());
         }
-        Ok(Caller { app, key: target.key.clone(), who, token, asked })
+        let may_have_cookie = cookies::is_no_foreign_page(&app, &request.headers);
+        Ok(Caller { app, key: target.key.clone(), who, token, may_have_cookie, asked })
     }
 
     /// The session token: that of the header, and else that of the cookie, where the application has
@@ -306,11 +308,7 @@ impl Gate {
             return Ok(token);
         }
         // Where no session is needed the cookie is not looked at, and the request does without.
-        if self.token == Token::Ignored && !self.changes {
-            Ok(None)
-        } else {
-            Err(Error::cookie_alone())
-        }
+        if self.token == Token::Ignored { Ok(None) } else { Err(Error::cookie_alone()) }
     }
 
     async fn desk(self, server: &Server, request: &Parts, asked: Asked) -> Result<Desk> {
@@ -343,6 +341,22 @@ impl Gate {
         }
         Ok(Desk { developer, app, token, asked })
     }
+}
+
+/// Counts a call of the application's API, where it limits them (security section 4). Fails with 999.
+fn pace(server: &Server, target: &Target, asked: &Asked) -> Result<()> {
+    let (app, limits) = (&target.app, &target.app.settings.calls);
+    let source = Some(asked.source.group());
+    // Server code speaks for many.
+    let own = limits.calls_per_minute_per_source.filter(|_| target.key.device != "BL");
+    for (who, most) in [(source, own), (None, limits.calls_per_minute)] {
+        let Some(most) = most.filter(|it| *it > 0) else { continue };
+        let id = Arc::clone(&app.realm.data.scope().id);
+        if let Some(wait) = server.brakes.call(&(id, who), most, asked.at) {
+            return Err(Error::too_many_requests().again_in(wait));
+        }
+    }
+    Ok(())
 }
 
 /// The text of a header. One that is not visible ASCII can be no token, but it is none that is

@@ -39,11 +39,26 @@ const ANY_KEY: &[(&str, u64, u64)] = &[
     ("createObject", 2000, 2000),
     ("updateObject", 2000, 2000),
     ("deleteObject", 2000, 2000),
+    ("readFirst", 2000, 2000),
+    ("readLast", 2000, 2000),
+    ("readByKey", 2000, 2000),
+    ("upsertObject", 2000, 2000),
+    ("createMany", 2000, 2000),
+    ("upsertMany", 2000, 2000),
+    ("updateMany", 2000, 2000),
+    ("deleteMany", 2000, 2000),
+    ("deleteManyByQuery", 2000, 2000),
+    ("describeTable", 0, 0), // as users/userclassprops
+    ("tableName", 1015, 1015),
 ];
 
 /// The code of routes for server code alone, with any other key.
-const SERVER_CODE: &[(&str, u64)] =
-    &[("setStatus", 3054), ("verifyPassword", 3122), ("verifyPasswordOld", 3122)];
+const SERVER_CODE: &[(&str, u64)] = &[
+    ("setStatus", 3054),
+    ("verifyPassword", 3122),
+    ("verifyPasswordOld", 3122),
+    ("makeTable", 2011),
+];
 
 /// Routes that anybody may call, because they show nothing or prove the caller in their own way.
 const ANYBODY: &[&str] = &["consoleLogin", "setUpForm", "setUp", "alive", "ready", "openapi"];
@@ -71,7 +86,14 @@ fn with_body(call: Call, route: &Route) -> Call {
         (_, "saveObject" | "createObject" | "consoleCreate") => {
             call.body(json!({ "email": "eve@example.com", "password": HORSE }))
         }
-        (_, "createTable" | "renameTable") => call.body(json!({ "name": "Eve" })),
+        (_, "createMany" | "upsertMany" | "consoleCreateMany" | "consoleUpsertMany") => {
+            call.body(json!([{ "email": "eve@example.com", "password": HORSE }]))
+        }
+        (_, "deleteMany") => call.body(json!({ "where": "1=1" })),
+        (_, "countTables") => call.body(json!({ "tables": ["Users"] })),
+        (_, "createTable" | "renameTable" | "makeTable" | "updateMany") => {
+            call.body(json!({ "name": "Eve" }))
+        }
         (_, "createColumn") => call.body(json!({ "name": "eve", "dataType": "INT" })),
         (_, "changeColumn" | "changeProperty") => call.body(json!({ "name": "eve" })),
         (_, "tryValidator") => call.body(json!({ "regex": "a", "value": "a" })),

@@ -58,10 +58,13 @@ pub struct Setup {
     pub clock: Clock,
 }
 
-/// Limits that no test reaches that is not about them: all of its people come from one address.
+/// Limits that no test reaches that is not about them: all of its people come from one address, and
+/// a busy machine is slow.
 pub fn unbraked() -> Options {
     let far = Some(1_000_000);
     Options {
+        database_seconds: Some(30),
+        hash_wait_seconds: Some(60),
         registrations_per_hour: far,
         wrong_passwords_per_place: far,
         wrong_passwords_per_source: far,
@@ -454,6 +457,11 @@ impl Call {
     /// A request to an address.
     pub fn to(method: Method, url: &str) -> Self {
         Self::new(&Pool::builder(TokioExecutor::new()).build_http(), method, url)
+    }
+
+    /// Where it goes.
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     /// With a JSON body.

@@ -2,11 +2,11 @@
 
 use http::Method;
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 use server::clock::Seconds;
 use server::schema::identity;
 
-use crate::harness::{HORSE, TestServer};
+use crate::harness::{HORSE, TestServer, text};
 
 /// Spellings of one identity: the first is how it was registered.
 const SPELLINGS: &[&[&str]] = &[
@@ -58,30 +58,33 @@ async fn i_01_i_02_all_spellings_of_an_identity_are_one_at_registration_login_an
     }
 }
 
+/// What an identity is not, and an address of mail neither.
+const DECEIVING: &[(&str, &str)] = &[
+    ("a control character", "a\u{7}nn@example.com"),
+    ("a line break", "ann\n@example.com"),
+    ("delete", "ann\u{7f}@example.com"),
+    ("a C1 control", "ann\u{85}x@example.com"),
+    ("a zero-width space", "an\u{200b}n@example.com"),
+    ("a zero-width joiner", "an\u{200d}n@example.com"),
+    ("a soft hyphen", "an\u{ad}n@example.com"),
+    ("right to left override", "ann\u{202e}moc.elpmaxe@x.example"),
+    ("an isolate", "ann\u{2066}@example.com"),
+    ("a byte order mark inside", "an\u{feff}n@example.com"),
+    ("a tag", "ann\u{e0041}@example.com"),
+    ("a variation selector", "ann\u{fe0f}@example.com"),
+    ("private use", "ann\u{e000}@example.com"),
+    ("unassigned", "ann\u{378}@example.com"),
+    ("a line separator", "ann\u{2028}x@example.com"),
+    ("Latin and Cyrillic", "\u{430}nn@example.com"),
+    ("Latin and Greek", "ann\u{3bf}@example.com"),
+    ("an empty domain label", "ann@example..com"),
+];
+
 #[tokio::test]
 async fn i_03_what_cannot_be_seen_or_passes_for_another_is_refused_and_not_stripped() {
     for server in TestServer::in_each_profile().await {
         let app = &server.app;
-        for (what, email) in [
-            ("a control character", "a\u{7}nn@example.com"),
-            ("a line break", "ann\n@example.com"),
-            ("delete", "ann\u{7f}@example.com"),
-            ("a C1 control", "ann\u{85}x@example.com"),
-            ("a zero-width space", "an\u{200b}n@example.com"),
-            ("a zero-width joiner", "an\u{200d}n@example.com"),
-            ("a soft hyphen", "an\u{ad}n@example.com"),
-            ("right to left override", "ann\u{202e}moc.elpmaxe@x.example"),
-            ("an isolate", "ann\u{2066}@example.com"),
-            ("a byte order mark inside", "an\u{feff}n@example.com"),
-            ("a tag", "ann\u{e0041}@example.com"),
-            ("a variation selector", "ann\u{fe0f}@example.com"),
-            ("private use", "ann\u{e000}@example.com"),
-            ("unassigned", "ann\u{378}@example.com"),
-            ("a line separator", "ann\u{2028}x@example.com"),
-            ("Latin and Cyrillic", "\u{430}nn@example.com"),
-            ("Latin and Greek", "ann\u{3bf}@example.com"),
-            ("an empty domain label", "ann@example..com"),
-        ] {
+        for (what, email) in DECEIVING {
             let refused = app.register(email, HORSE).await;
             assert_eq!(refused.code(), 8023, "{what}: {refused:?}");
             // At login it is nobody's, like any other that nobody has.
@@ -93,6 +96,37 @@ async fn i_03_what_cannot_be_seen_or_passes_for_another_is_refused_and_not_strip
         }
         let count = app.server_code(Method::POST, "/data/Users/count").body(json!({}));
         assert_eq!(count.send().await.ok(), json!(0));
+    }
+}
+
+#[tokio::test]
+async fn i_03_an_address_that_is_not_the_identity_deceives_nobody_either() {
+    let server = TestServer::compat().await;
+    let (app, desk) = (&server.app, server.desk().await);
+    let column = json!({ "name": "handle", "dataType": "STRING" });
+    desk.about(Method::POST, "/data/tables/Users/columns").body(column).send().await.ok();
+    let identity = json!({ "name": "handle", "identity": true });
+    desk.about(Method::PUT, "/data/tables/Users/columns/handle").body(identity).send().await.ok();
+    let register = async |handle: &str, email: &str| {
+        let body = json!({ "handle": handle, "email": email, "password": HORSE });
+        app.post("/users/register", body).send().await
+    };
+    let ann = text(&register("ann", "ann@x.de").await.ok()["objectId"]);
+    for (what, email) in DECEIVING {
+        assert_eq!(register("bob", email).await.code(), 8023, "{what}");
+        let change = app.server_code(Method::PUT, &format!("/users/{ann}"));
+        assert_eq!(change.body(json!({ "email": email })).send().await.code(), 8023, "{what}");
+    }
+    let email = "Ann@Exämple.com";
+    let change = app.server_code(Method::PUT, &format!("/users/{ann}"));
+    assert_eq!(change.body(json!({ "email": email })).send().await.ok()["email"], email);
+
+    // Where addresses are confirmed nobody is left without one.
+    desk.registration_settings(json!({ "emailConfirmationRequired": true })).await;
+    for nothing in [Value::Null, json!(""), json!("ann")] {
+        let change = app.server_code(Method::PUT, &format!("/users/{ann}"));
+        let reply = change.body(json!({ "email": nothing })).send().await;
+        assert!([3040, 3045].contains(&reply.code()), "{reply:?}");
     }
 }
 

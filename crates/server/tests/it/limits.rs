@@ -405,7 +405,8 @@ async fn a_server_that_stops_answers_what_it_has_begun_and_lets_go_of_the_rest()
 
 #[tokio::test]
 async fn l_07_health_and_sessions_have_room_while_passwords_wait() {
-    let server = server(Options { hash_threads: Some(1), ..unbraked() }).await;
+    let options = Options { hash_threads: Some(1), hash_wait_seconds: Some(5), ..unbraked() };
+    let server = server(options).await;
     let (app, passwords) = (&server.app, &server.server.passwords);
     app.user("ann@example.com").await;
     let token = app.token("ann@example.com").await;

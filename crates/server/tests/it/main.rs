@@ -10,13 +10,19 @@
 )]
 
 mod access;
+mod account;
 mod applications;
 mod bad_input;
 mod brake;
+mod brake_fair;
+mod bulk;
+mod columns;
+mod conditions;
 mod cookies;
 mod database;
 mod delete;
 mod deliveries;
+mod differential;
 mod disk;
 mod domains;
 mod framing;
@@ -36,6 +42,7 @@ mod memory;
 mod metrics;
 mod mistakes;
 mod model;
+mod objects;
 mod own_sessions;
 mod passwords;
 mod power;
@@ -53,6 +60,7 @@ mod start_stop;
 mod sweep;
 mod tidy;
 mod update;
+mod verified;
 mod verify;
 mod whole;
 mod wire;

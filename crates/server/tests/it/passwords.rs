@@ -1,6 +1,7 @@
 //! Passwords, and what a login tells about who has an account (security sections 2 and 3).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use engine::{Faults, Hooks};
 use http::Method;
@@ -14,11 +15,47 @@ use static_assertions::{assert_impl_all, assert_not_impl_any};
 
 use crate::harness::{Call, HORSE, OWNER, Reply, Setup, TestServer, text};
 
-// PW-12 and E-4: a secret is shown by nobody's mistake, and compared by its digest alone.
-assert_not_impl_any!(Token: std::fmt::Display, serde::Serialize, PartialEq);
-assert_not_impl_any!(TokenHash: std::fmt::Display, serde::Serialize);
-assert_not_impl_any!(server::secret::Sealer: std::fmt::Debug, std::fmt::Display, serde::Serialize);
-assert_impl_all!(Token: zeroize::Zeroize);
+#[test]
+fn pw_12_e_04_a_secret_is_shown_by_nobodys_mistake_and_compared_by_its_digest_alone() {
+    // A line that does not hold does not compile. A `Debug` of a token says `[secret]`.
+    use std::fmt::{Debug, Display};
+    assert_not_impl_any!(hashes::Password: Debug, Display, serde::Serialize, PartialEq, Clone);
+    assert_not_impl_any!(hashes::PasswordHash: Debug, Display, serde::Serialize, PartialEq);
+    assert_impl_all!(hashes::Password: zeroize::ZeroizeOnDrop);
+    assert_impl_all!(hashes::PasswordHash: zeroize::ZeroizeOnDrop);
+    assert_not_impl_any!(Token: Display, serde::Serialize, PartialEq);
+    assert_not_impl_any!(TokenHash: Display, serde::Serialize);
+    assert_not_impl_any!(server::secret::Sealer: Debug, Display, serde::Serialize);
+    assert_impl_all!(Token: zeroize::ZeroizeOnDrop);
+    let token = Token::from_client("11111111-2222-3333-4444-555555555555");
+    assert!(!format!("{token:?} {:?}", token.digest()).contains("1111"));
+}
+
+#[tokio::test]
+async fn pw_01_hashing_below_the_floors_is_refused_at_start() {
+    for (iterations, memory, starts) in [
+        (Some(1), Some(47_103), false),
+        (Some(1), Some(47_104), true),
+        (Some(1), None, false),
+        (Some(2), Some(19_455), false),
+        (Some(2), Some(19_456), true),
+        (None, Some(19_455), false),
+        (Some(3), Some(12_287), false),
+        (Some(3), Some(12_288), true),
+        (Some(0), Some(100_000), false),
+    ] {
+        let options = Options {
+            argon2_iterations: iterations,
+            argon2_memory_kib: memory,
+            ..Options::default()
+        };
+        let read = server::config::read(options, None, std::iter::empty());
+        assert_eq!(read.is_ok(), starts, "{iterations:?} iterations, {memory:?} KiB");
+        if let Err(line) = read {
+            assert!(line.starts_with("argon2-") && !line.contains('\n'), "{line}");
+        }
+    }
+}
 
 async fn hash_of(server: &TestServer, user: &str) -> Option<String> {
     let id = server::ids::UserId(user.into());
@@ -136,17 +173,44 @@ async fn at_every_door(server: &TestServer, number: usize, password: &str) -> Ve
                 replies.push((*door, post(code(Method::POST)).await));
                 let email = json!(format!("put{email}"));
                 let body = json!({ "email": email, "password": password, "name": "Fay Wong" });
-                replies.push((*door, code(Method::PUT).body(body).send().await));
+                replies.push((*door, code(Method::PUT).body(body.clone()).send().await));
+                for (number, (method, path, many)) in [
+                    (Method::POST, "/data/bulk/Users", true),
+                    (Method::PUT, "/data/bulkupsert/Users", true),
+                    (Method::PUT, "/data/Users/upsert", false),
+                ]
+                .into_iter()
+                .enumerate()
+                {
+                    let mut one = body.clone();
+                    let email = text(&email);
+                    one["email"] = json!(format!("{number}{email}"));
+                    one["objectId"] = json!(format!("{number}-{email}"));
+                    let body = if many { json!([one]) } else { one };
+                    replies.push((*door, app.server_code(method, path).body(body).send().await));
+                }
             }
             Door::Update => {
                 let user = json!({ "email": email, "password": HORSE, "name": "Fay Wong" });
                 let fay = text(&app.post("/users/register", user).send().await.ok()["objectId"]);
                 let change = json!({ "objectId": fay, "password": password });
-                for path in
-                    [format!("/users/{fay}"), format!("/data/Users/{fay}"), "/data/Users".into()]
-                {
+                for path in [
+                    format!("/users/{fay}"),
+                    format!("/data/Users/{fay}"),
+                    "/data/Users".into(),
+                    "/data/Users/upsert".into(),
+                    "/data/bulkupsert/Users".into(),
+                ] {
                     let token = app.token(&email).await;
-                    let call = app.call(Method::PUT, &path).token(&token).body(change.clone());
+                    let many = path.contains("/bulkupsert/");
+                    let body = if many { json!([change]) } else { change.clone() };
+                    // Adding is not everybody's, so this one is the server's own code.
+                    let call = if path.contains("upsert") {
+                        app.server_code(Method::PUT, &path)
+                    } else {
+                        app.call(Method::PUT, &path).token(&token)
+                    };
+                    let call = call.body(body);
                     replies.push((*door, call.send().await));
                     let back = json!({ "password": HORSE });
                     let code = app.server_code(Method::PUT, &format!("/users/{fay}")).body(back);
@@ -164,7 +228,7 @@ async fn at_every_door(server: &TestServer, number: usize, password: &str) -> Ve
                 replies.push((*door, call.send().await));
             }
             // Console accounts follow the strictest preset: the next test.
-            Door::DeveloperCommand | Door::SetUp => {}
+            Door::DeveloperCommand | Door::SetUp | Door::ConsoleAccount => {}
         }
     }
     replies
@@ -208,27 +272,76 @@ async fn pw_06_pw_08_every_door_that_sets_a_password_asks_the_same_policy_and_sa
             assert_eq!(reply.code(), if keeps { 0 } else { 3011 }, "{door:?}");
         }
     }
-    assert_eq!(Door::ALL.len(), 8, "a new door: try it here");
+    assert_eq!(Door::ALL.len(), 9, "a new door: try it here");
+}
+
+/// Passwords for the Console account of Evelyn Macpherson: the code of the refusal, and what it says.
+const FOR_THE_CONSOLE: &[(&str, u64, &str)] = &[
+    ("", 3011, "missing"),
+    ("fourteen chars", 8023, "at least 15"),
+    ("qwertyuiopasdfghjkl", 8023, "simple run"),
+    ("abcdefghijklmnop", 8023, "simple run"),
+    ("xkqxkqxkqxkqxkqxkq", 8023, "repeats a few"),
+    ("basketballbasketball", 8023, "everybody tries first"),
+    ("EVE@long-example.com", 8023, "log in with"),
+    ("Macpherson-1990!", 8023, "your name"),
+    ("usher!2024!2024!", 8023, "name of the application"),
+    ("fifteen letters", 0, ""),
+];
+
+/// Sends the form behind the set-up link.
+async fn set_up(url: &str, password: &str) -> Reply {
+    let form =
+        |text: &str| -> Vec<String> { text.bytes().map(|it| format!("%{it:02x}")).collect() };
+    let form = |text: &str| form(text).concat();
+    let (email, name) = (form("eve@long-example.com"), form("Evelyn Macpherson"));
+    let body = format!("email={email}&name={name}&app=Shop&password={}", form(password));
+    Call::to(Method::POST, url).raw(body).send().await
 }
 
 #[tokio::test]
-async fn pw_04_console_accounts_follow_the_strictest_preset_whatever_an_application_allows() {
+async fn pw_04_pw_08_console_accounts_follow_the_strictest_preset_at_each_of_their_doors() {
     for server in TestServer::in_each_profile().await {
-        let add = server::console::developers::add;
-        for (password, code) in [
-            ("", 3011),
-            ("fourteen chars", 8023),
-            ("qwertyuiopasdfghjkl", 8023),
-            ("abcdefghijklmnop", 8023),
-            ("evelyn.example.com", 0),
-            ("eve@long-example.com", 8023),
-            ("fifteen letters", 0),
-        ] {
-            let email = format!("eve{}@long-example.com", password.len());
-            let email = if password.starts_with("eve@") { password } else { &email };
-            let made = add(&server.server, email, "Eve", password).await;
-            assert_eq!(made.err().map_or(0, |it| it.code), code, "{password}");
+        // The command on the machine.
+        for (password, code, why) in FOR_THE_CONSOLE {
+            let (email, name) = ("eve@long-example.com", "Evelyn Macpherson");
+            let made = server::console::developers::add(&server.server, email, name, password);
+            let error = made.await.err();
+            let message = error.as_ref().map_or("", |it| &it.message);
+            assert_eq!(u64::from(error.as_ref().map_or(0, |it| it.code)), *code, "{password}");
+            assert!(message.contains(why), "{password}: {message}");
         }
+        // The developer's own account.
+        let last = FOR_THE_CONSOLE.last().unwrap().0;
+        let login = json!({ "login": "eve@long-example.com", "password": last });
+        let reply = server.call(Method::POST, "/console/home/login").body(login).send().await;
+        assert_eq!(reply.status, 200, "{reply:?}");
+        let key = reply.headers["auth-key"].to_str().unwrap();
+        for (password, code, why) in FOR_THE_CONSOLE.iter().skip(1) {
+            let body = json!({ "password": password, "oldPassword": last });
+            let call = server.call(Method::PUT, "/console/home/myaccount").body(body);
+            let reply = call.header("auth-key", key).send().await;
+            assert_eq!(reply.code(), *code, "{password}: {reply:?}");
+            assert!(*code == 0 || text(&reply.json()["message"]).contains(why), "{reply:?}");
+        }
+        // The form behind the set-up link, which a refusal does not spend.
+        let home = crate::database::Home::prepared().await;
+        let fresh = crate::harness::build(&home, Setup::default()).await.unwrap();
+        let link = server::console::setup::link(&fresh).await.unwrap().unwrap();
+        let address = crate::harness::open(&fresh).await;
+        let url = link.replace("http://usher.test", &format!("http://{address}"));
+        for (password, code, why) in FOR_THE_CONSOLE {
+            let reply = set_up(&url, password).await;
+            assert_eq!(reply.code(), *code, "{password}: {reply:?}");
+            if *code != 0 {
+                assert!(text(&reply.json()["message"]).contains(why), "{password}: {reply:?}");
+            }
+        }
+        set_up(&url, "sixteen letters!").await.refused(20011);
+        let login = Call::to(Method::POST, &format!("http://{address}/console/home/login"));
+        let body = json!({ "login": "eve@long-example.com", "password": last });
+        login.body(body).send().await.ok();
+        server::start::stop(&fresh).await;
     }
 }
 
@@ -319,6 +432,12 @@ async fn e_01_a_refused_login_tells_nothing_and_costs_the_same_whoever_it_was_ab
     app.set_status(&off, "DISABLED").await.ok();
     desk.registration_settings(json!({ "emailConfirmationRequired": true })).await;
     app.user("new@example.com").await;
+    // Who has come by a provider has no password: made by hand, until there are providers.
+    desk.registration_settings(json!({ "emailConfirmationRequired": false })).await;
+    let social = server::ids::UserId(app.user("social@example.com").await.into());
+    let data = server.server.apps.data(&app.id);
+    data.write(move |tx| credentials::delete(tx, &social)).await.unwrap();
+    app.guest().await;
     app.login("ann@example.com", HORSE).await.ok(); // warms what is read once
     let expected = seen(&app.login("ann@example.com", "wrong wrong").await);
     assert_eq!((expected.0, &expected.1["code"]), (401, &json!(3003)));
@@ -328,18 +447,44 @@ async fn e_01_a_refused_login_tells_nothing_and_costs_the_same_whoever_it_was_ab
         ("nobody", "nobody@example.com"),
         ("a disabled user", "off@example.com"),
         ("a pending user", "new@example.com"),
+        ("a user without a password", "social@example.com"),
         ("what cannot be an identity", "a\u{202e}b"),
         ("a long text", &"x".repeat(5000)),
     ] {
-        let before = (server.server.passwords.checks(), faults.statements());
+        let before = server.server.passwords.checks();
         let reply = app.login(login, "wrong wrong").await;
         assert_eq!(seen(&reply), expected, "{who}");
-        let hashes = server.server.passwords.checks() - before.0;
+        let hashes = server.server.passwords.checks() - before;
         assert_eq!(hashes, 1, "{who}: one hash, of whatever there is or is not");
     }
     // The right password alone tells more.
     app.login("off@example.com", HORSE).await.refused(3090);
     app.login("new@example.com", HORSE).await.refused(3087);
+}
+
+#[tokio::test]
+async fn e_02_asking_for_a_recovery_tells_nothing_and_does_the_same_whoever_it_is_for() {
+    let looked = Arc::new(AtomicUsize::new(0));
+    let keep = Arc::clone(&looked);
+    let count = move |sql: &str| {
+        let about = ["sys.identities", "\"Users\"", "sys.credentials"];
+        keep.fetch_add(usize::from(about.iter().any(|it| sql.contains(it))), Ordering::Relaxed);
+    };
+    let hooks = Hooks { faults: None, seen: Some(Arc::new(count)) };
+    let server = TestServer::with(Setup { hooks, ..Setup::default() }).await;
+    let app = &server.app;
+    app.user("ann@example.com").await;
+    let off = app.user("off@example.com").await;
+    app.set_status(&off, "DISABLED").await.ok();
+    let ask = |who: &str| app.get(&format!("/users/restorepassword/{who}")).send();
+    let expected = seen(&ask("ann@example.com").await);
+    let before = looked.load(Ordering::Relaxed);
+    assert!(before > 0, "the count can count");
+    for who in ["nobody@example.com", "off@example.com", "ANN@example.com", "%E2%80%AE", "x"] {
+        assert_eq!(seen(&ask(who).await), expected, "{who}");
+    }
+    assert_eq!(looked.load(Ordering::Relaxed), before, "nobody is looked up before the answer");
+    app.login("ann@example.com", HORSE).await.ok(); // and nothing has changed
 }
 
 #[tokio::test]

@@ -85,6 +85,13 @@ pub fn developer(home: &Home) {
     assert!(done.status.success(), "{done:?}");
 }
 
+/// Sets the password of [`DEVELOPER`] by the command line.
+pub fn reset_developer(home: &Home, password: &str) {
+    let words = ["developer", "reset", "--email", DEVELOPER.0, "--password-stdin"];
+    let done = run(usher_at(home, &words), password);
+    assert!(done.status.success(), "{done:?}");
+}
+
 /// Makes an application by the command line; the answer is the line that it prints.
 pub fn app(home: &Home, name: &str, profile: &str) -> Value {
     let words = ["app", "create", "--name", name, "--profile", profile, "--json"];

@@ -97,3 +97,101 @@ async fn of_two_things_that_are_wrong_the_first_in_the_list_is_told() {
         assert_eq!(made.get("user-token"), None::<&Value>);
     }
 }
+
+#[tokio::test]
+async fn a_guest_who_becomes_a_member_keeps_what_the_record_holds() {
+    for server in TestServer::in_each_profile().await {
+        let (app, desk) = (&server.app, server.desk().await);
+        for column in [
+            json!({ "name": "score", "dataType": "INT", "defaultValue": "0" }),
+            json!({ "name": "motto", "dataType": "STRING" }),
+            json!({ "name": "level", "dataType": "INT", "defaultValue": "1" }),
+        ] {
+            let path = "/data/tables/Users/columns";
+            desk.about(Method::POST, path).body(column).send().await.ok();
+        }
+        let (guest, token) = app.guest().await;
+        let before = app.read(&guest, &token).await.ok();
+        assert_eq!((&before["score"], &before["motto"]), (&json!(0), &Value::Null));
+        app.update(&guest, &token, json!({ "score": 7, "motto": "on" })).await.ok();
+        desk.about(Method::PUT, "/data/tables/Users/columns/motto")
+            .body(json!({ "name": "motto", "dataType": "STRING", "required": true }))
+            .send()
+            .await
+            .ok();
+        let body = json!({
+            "objectId": guest, "email": "ann@example.com", "password": HORSE, "level": 3,
+        });
+        let member = app.post("/users/register", body).token(&token).send().await.ok();
+        let kept = ["objectId", "score", "motto", "level", "email"].map(|it| member[it].clone());
+        assert_eq!(kept, [json!(guest), json!(7), json!("on"), json!(3), json!("ann@example.com")]);
+        // Who comes fresh has nothing to keep.
+        let body = json!({ "email": "bob@example.com", "password": HORSE });
+        app.post("/users/register", body).send().await.refused(3012);
+    }
+}
+
+#[tokio::test]
+async fn a_guest_has_a_value_of_what_users_must_have_and_the_defaults_of_the_rest() {
+    for server in TestServer::in_each_profile().await {
+        let (app, desk) = (&server.app, server.desk().await);
+        for (name, kind, rest) in [
+            ("nick", "STRING", json!({ "required": true, "unique": true, "dataSize": 12 })),
+            (
+                "age",
+                "INT",
+                json!({ "required": true, "validator": { "id": "number-range", "params": { "min": 1, "max": 2 } } }),
+            ),
+            ("weight", "DOUBLE", json!({ "required": true })),
+            ("born", "DATETIME", json!({ "required": true })),
+            ("kind", "BOOLEAN", json!({ "required": true })),
+            ("more", "JSON", json!({ "required": true })),
+            ("score", "INT", json!({ "defaultValue": "5" })),
+            ("free", "STRING", json!({})),
+        ] {
+            let mut column = json!({ "name": name, "dataType": kind });
+            column.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+            let path = "/data/tables/Users/columns";
+            desk.about(Method::POST, path).body(column).send().await.ok();
+        }
+        let mut nicks = Vec::new();
+        for _ in 0..2 {
+            let guest = app.post("/users/register/guest", json!({})).send().await.ok();
+            for name in ["nick", "age", "weight", "born", "kind", "more"] {
+                assert!(!guest[name].is_null(), "{name}");
+            }
+            assert_eq!(guest["nick"].as_str().unwrap().len(), 12);
+            assert_eq!(guest["score"], 5);
+            for name in ["free", "email", "name"] {
+                assert!(guest[name].is_null(), "{name}");
+            }
+            nicks.push(guest["nick"].clone());
+        }
+        assert_ne!(nicks[0], nicks[1]);
+    }
+}
+
+#[tokio::test]
+async fn a_number_that_users_log_in_with_is_told_apart_by_its_value() {
+    let server = TestServer::compat().await;
+    let (app, desk) = (&server.app, server.desk().await);
+    let number = json!({ "name": "number", "dataType": "INT" });
+    desk.about(Method::POST, "/data/tables/Users/columns").body(number).send().await.ok();
+    let identity = json!({ "name": "number", "identity": true });
+    desk.about(Method::PUT, "/data/tables/Users/columns/number").body(identity).send().await.ok();
+    let register = async |number: Value| {
+        let body = json!({ "number": number, "email": "ann@example.com", "password": HORSE });
+        app.post("/users/register", body).send().await
+    };
+    let ann = register(json!("007")).await.ok();
+    assert_eq!(ann["number"], 7);
+    app.login("7", HORSE).await.ok();
+    for spelling in [json!(7), json!("7"), json!("0007")] {
+        register(spelling).await.refused(3033);
+    }
+    register(json!("seven")).await.refused(1007);
+    let id = ann["objectId"].as_str().unwrap();
+    let change = app.server_code(Method::PUT, &format!("/users/{id}"));
+    assert_eq!(change.body(json!({ "number": "08" })).send().await.ok()["number"], 8);
+    app.login("8", HORSE).await.ok();
+}

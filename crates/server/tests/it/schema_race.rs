@@ -324,7 +324,7 @@ async fn columns_change_under_traffic_and_nobody_is_turned_away_or_deadlocked() 
     let clients = join_all((0..6).map(client));
     let (seen, ()) = tokio::join!(clients, changes);
     let codes: Vec<u64> = seen.iter().flatten().map(crate::harness::Reply::code).collect();
-    assert!(codes.len() > 30, "there was traffic: {}", codes.len());
+    assert!(codes.len() >= 6, "there was traffic: {}", codes.len());
     let odd: Vec<_> = seen.iter().flatten().filter(|it| it.status.is_server_error()).collect();
     assert!(odd.is_empty(), "{odd:?}");
     if let Some((client, _serving)) = server.home().stranger().await {

@@ -257,8 +257,10 @@ async fn an_index_whose_building_failed_half_way_is_built_anew() {
     let app = server.server.apps.by_id(&server.app.id.0).await.unwrap().unwrap();
     let (data, table) = (app.realm.data.clone(), app.schema().table("Pet").unwrap().clone());
     let column = table.column("p").unwrap().clone();
-    let sql = columns::index_alone(data.dialect(), &table, &column, Index::Unique);
-    data.alone(sql).await.unwrap_err();
+    let asked = column.clone();
+    let build =
+        move |tx: &server::store::Tx<'_>| columns::index_alone(tx, &table, &asked, Index::Unique);
+    data.alone(build).await.unwrap_err();
     let asked = column.clone();
     let state = async || {
         let column = asked.clone();

@@ -4,10 +4,11 @@ use std::collections::HashSet;
 
 use http::Method;
 use serde_json::json;
-use server::clock::Seconds;
+use server::clock::{Clock, Millis, Seconds};
 use server::settings::Profile;
+use server::web::Group;
 
-use crate::harness::{HORSE, Setup, TestApp, TestServer, text, until};
+use crate::harness::{HORSE, START, Setup, TestApp, TestServer, text, until};
 
 /// The time-out of a new application.
 const HOUR: u32 = 3600;
@@ -280,6 +281,11 @@ const ENDINGS: &[Ending] = &[
     ("disable", 3090),
     ("disable in the Console", 3090),
     ("guest conversion", 3064),
+    ("password changed by the user", 3064),
+    ("password set in the Console", 3064),
+    ("deleted", 3064),
+    ("ended by a developer", 3064),
+    ("ended by the user", 3064),
     ("key regenerated", 2002),
     ("application deleted", 2002),
 ];
@@ -302,6 +308,33 @@ async fn end(what: &str, server: &TestServer, user: &str, token: &str) {
         "guest conversion" => {
             let body = json!({ "objectId": user, "email": "bob@example.com", "password": HORSE });
             app.post("/users/register", body).token(token).send().await.ok();
+        }
+        "password changed by the user" => {
+            let desk = server.desk().await;
+            desk.login_settings(json!({ "enableMultipleLogins": true })).await;
+            let own = app.token("ann@example.com").await;
+            app.update(user, &own, json!({ "password": "another horse" })).await.ok();
+            assert!(app.is_valid(&own).await, "the one that made the change");
+        }
+        "password set in the Console" => {
+            let desk = server.desk().await;
+            let change = json!({ "password": "another horse" });
+            desk.about(Method::PUT, &format!("/data/Users/{user}")).body(change).send().await.ok();
+        }
+        "deleted" => {
+            let call = app.server_code(Method::DELETE, &format!("/users/{user}"));
+            call.send().await.ok();
+        }
+        "ended by a developer" => {
+            let desk = server.desk().await;
+            let call = desk.about(Method::PUT, "/user/sessions/logout");
+            call.body(json!([user])).send().await.ok();
+        }
+        "ended by the user" => {
+            let desk = server.desk().await;
+            desk.login_settings(json!({ "enableMultipleLogins": true })).await;
+            let own = app.token("ann@example.com").await;
+            app.call(Method::DELETE, "/users/sessions").token(&own).send().await.ok();
         }
         "key regenerated" => {
             let desk = server.desk().await;
@@ -338,6 +371,11 @@ async fn s_04_s_05_what_ends_a_session_ends_it_at_once_and_for_ever() {
             if *code != 2002 {
                 assert!(!server.app.is_valid(&token).await, "{what}: after a crash");
             }
+            // Neither does it come back when the clock is set back to where it was alive.
+            let back = Millis(START.0 - 3_600_000);
+            let server = server.restart_with(|it| it.clock = Clock::stopped_at(back)).await;
+            let answer = server.app.read(&user, &token).await;
+            assert_eq!(answer.code(), *code, "{what}: an hour back");
         }
     }
 }
@@ -437,6 +475,25 @@ async fn s_14_answers_with_personal_data_are_kept_by_nobody() {
         ] {
             assert_eq!(reply.headers["cache-control"], "no-store", "{reply:?}");
         }
+    }
+}
+
+#[tokio::test]
+async fn s_14_so_are_the_answers_of_every_route() {
+    let server = TestServer::start().await;
+    let (app, desk) = (&server.app, server.desk().await);
+    let ann = app.user("ann@example.com").await;
+    for route in server::router::routes() {
+        let path = route.path.trim_start_matches("/{app}/{key}").replace("{app}", &app.id.0);
+        let path = path.replace("{id}", &ann).replace("{table}", "Users");
+        let call = match route.group {
+            Group::App => app.server_code(route.method.clone(), &path),
+            _ if ["deleteApp", "consoleLogout"].contains(&route.id) => continue, // the last ones
+            _ => server.call(route.method.clone(), &path).header("auth-key", &desk.key),
+        };
+        let call = if route.method == Method::GET { call } else { call.body(json!({})) };
+        let reply = call.send().await;
+        assert_eq!(reply.headers["cache-control"], "no-store", "{}: {reply:?}", route.id);
     }
 }
 

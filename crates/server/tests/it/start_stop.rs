@@ -250,6 +250,12 @@ async fn d_16_commands_work_without_a_server_and_beside_one() {
     for made in [&before, &beside] {
         server.app(made).guest().await;
     }
+    process::reset_developer(&home, "and five more words\n");
+    for (password, status) in [(process::DEVELOPER.1, 401), ("and five more words", 200)] {
+        let login = server.app(&before).outside(Method::POST, "/console/home/login");
+        let body = json!({ "login": process::DEVELOPER.0, "password": password });
+        assert_eq!(login.body(body).send().await.status, status);
+    }
     if !home.is_shared() {
         let mode = |it: &str| home.dir().join(it).metadata().unwrap().permissions().mode() & 0o777;
         for (file, expected) in [

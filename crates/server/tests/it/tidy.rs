@@ -18,8 +18,8 @@ const FLOORS: &[(&str, &[&str])] = &[
     (
         "leaves: pure, or nearly",
         &[
-            "error", "buckets", "clock", "ids", "settings", "config", "schema", "password",
-            "secret", "json", "address", "metrics",
+            "error", "buckets", "lines", "clock", "ids", "settings", "config", "schema",
+            "password", "secret", "json", "address", "metrics",
         ],
     ),
 ];
@@ -31,7 +31,11 @@ const OWNED: &[(&str, &[&str], &str)] = &[
     ("crate::store::users::lock", &["users::write", "sessions"], USERS),
     ("crate::store::objects::insert", ROWS, USERS),
     ("crate::store::objects::update", ROWS, USERS),
+    ("crate::store::objects::update_many", &["data"], USERS),
+    ("crate::store::objects::delete_many", &["data"], USERS),
     ("crate::store::objects::delete", ROWS, USERS),
+    ("crate::store::query::update", ROWS, USERS),
+    ("crate::store::query::delete", ROWS, USERS),
     ("crate::store::events::insert", &["events"], "an event is written by `events::record`"),
     ("engine::Db", &["store"], SQL),
     ("engine::Tx", &["store"], SQL),
@@ -391,6 +395,59 @@ fn what_the_documents_name_is_there() {
             if plain && path_like && !root().join(path).exists() {
                 complaints.push(format!("{document} names {quoted}, which is not there"));
             }
+        }
+    }
+    none(&complaints);
+}
+
+/// The lines of `docs/security-lines.md`: all that hold from the first release on.
+const LINES: &[(&str, &[u8])] = &[
+    ("PW", &[1, 4, 5, 6, 7, 8, 9, 10, 11, 12]),
+    ("E", &[1, 2, 4, 5]),
+    ("T", &[1, 2, 3, 4, 5, 6, 7]),
+    ("S", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 14]),
+    ("I", &[1, 2, 3, 4, 6, 7]),
+];
+
+#[test]
+fn every_security_line_names_tests_that_are_there() {
+    let sources: Vec<Source> = ["server/src", "server/tests/it", "hashes/src"]
+        .iter()
+        .flat_map(|it| Source::of_crate(&format!("crates/{it}")))
+        .collect();
+    // A test is a function whose attributes say so.
+    let mut tests: BTreeSet<&str> = BTreeSet::new();
+    for source in &sources {
+        for (place, pair) in source.tokens.windows(2).enumerate().filter(|it| it.1[0].text == "fn")
+        {
+            let before = &source.tokens[place.saturating_sub(8)..place];
+            let words: Vec<&str> = before.iter().map(|it| it.text.as_str()).collect();
+            if words.windows(2).any(|it| it == ["test", "]"]) {
+                tests.insert(&pair[1].text);
+            }
+        }
+    }
+    assert!(tests.len() > 200, "{} tests", tests.len());
+    let page = text("docs/security-lines.md");
+    let rows: Vec<Vec<&str>> = page
+        .lines()
+        .filter(|it| it.starts_with("| ") && !it.starts_with("| Line"))
+        .map(|it| it.trim_matches('|').split(" | ").map(str::trim).collect())
+        .collect();
+    let wanted: Vec<String> = LINES
+        .iter()
+        .flat_map(|(part, all)| all.iter().map(move |it| format!("{part}-{it}")))
+        .collect();
+    let told: Vec<&str> = rows.iter().map(|it| it[0]).filter(|it| *it != "table").collect();
+    assert_eq!(told, wanted, "each line has a row");
+    let mut complaints = Vec::new();
+    for row in &rows {
+        let named: Vec<&str> = row[2].split('`').skip(1).step_by(2).collect();
+        if named.is_empty() {
+            complaints.push(format!("{} names no test", row[0]));
+        }
+        for name in named.iter().filter(|it| !tests.contains(*it)) {
+            complaints.push(format!("{} names {name}, which is no test", row[0]));
         }
     }
     none(&complaints);

@@ -282,6 +282,21 @@ async fn pw_09_a_password_or_identity_takes_a_recent_session_of_the_very_user() 
             app.update(&ann, &old, secret.clone()).await.refused(3029);
             let data = app.call(Method::PUT, &format!("/data/Users/{ann}")).token(&old);
             data.body(secret.clone()).send().await.refused(3029);
+            // Nor by the calls for objects of any table, for one or for many.
+            let mut with_id = secret.clone();
+            with_id["objectId"] = json!(ann);
+            let of_many = format!("/data/bulk/Users?where=objectId%3D'{ann}'");
+            for (path, body) in [
+                ("/data/Users", with_id.clone()),
+                ("/data/Users/upsert", with_id.clone()),
+                ("/data/bulkupsert/Users", json!([with_id])),
+                (of_many.as_str(), secret.clone()),
+            ] {
+                let reply = app.call(Method::PUT, path).token(&old).body(body).send().await;
+                // Strangers may not even ask for what adds or what names many.
+                let code = reply.code();
+                assert!([2000, 3029, 3098].contains(&code), "{path}: {reply:?}");
+            }
         }
         // What is not a change needs no proof; neither does any other property.
         let same = json!({ "email": "ann@example.com", "password": "", "name": "Ann" });
@@ -327,8 +342,10 @@ async fn pw_10_a_new_password_ends_what_the_old_one_has_opened() {
         app.read(&ann, &two).await.refused(3064);
         app.login("ann@example.com", HORSE).await.refused(3003); // no lock any more
         let three = text(&app.login("ann@example.com", "another horse").await.ok()["user-token"]);
+        // The mail will go out from this row of the same commit.
         let found = events(&server, "user.password").await;
-        assert_eq!(found, [(format!("user {ann}"), ann.clone(), json!({ "sessions": 1 }))]);
+        let what = json!({ "sessions": 1, "addresses": ["ann@example.com"] });
+        assert_eq!(found, [(format!("user {ann}"), ann.clone(), what)]);
 
         // Somebody else's change ends them all, on every node.
         let console = desk.about(Method::PUT, &format!("/data/Users/{ann}"));
@@ -354,6 +371,56 @@ async fn pw_10_a_new_password_ends_what_the_old_one_has_opened() {
         app.update(&ann, &four, json!({ "password": "a fourth horse" })).await.ok();
         assert!(app.is_valid(&four).await && app.is_valid(&five).await);
         app.login("ann@example.com", "a third horse").await.refused(3003);
+    }
+}
+
+#[tokio::test]
+async fn pw_10_the_old_and_the_current_address_hear_of_a_new_password_by_whatever_door() {
+    for server in TestServer::in_each_profile().await {
+        let (app, desk) = (&server.app, server.desk().await);
+        let property = json!({ "name": "login", "dataType": "STRING" });
+        desk.about(Method::POST, "/data/tables/Users/columns").body(property).send().await.ok();
+        let ann = app.user("ann@example.com").await;
+        let told = async || {
+            let all = events(&server, "user.password").await;
+            let last = all.last().unwrap();
+            assert_eq!(last.1, ann);
+            server.clock.advance(Seconds(1)); // events are in the order of time
+            (last.0.split(' ').next().unwrap().to_owned(), last.2["addresses"].clone())
+        };
+        let said = |who: &str, addresses: Value| (who.to_owned(), addresses);
+
+        // Whoever takes the account and its address in one go is told on.
+        let token = app.token("ann@example.com").await;
+        let both = json!({ "password": "another horse", "email": "Eve@example.com" });
+        app.update(&ann, &token, both).await.ok();
+        assert_eq!(told().await, said("user", json!(["ann@example.com", "Eve@example.com"])));
+        // One after the other: each row has the address of its moment.
+        let code = app.server_code(Method::PUT, &format!("/users/{ann}"));
+        code.clone().body(json!({ "password": HORSE })).send().await.ok();
+        assert_eq!(told().await, said("server-code", json!(["Eve@example.com"])));
+        code.body(json!({ "email": "ann@example.com" })).send().await.ok();
+        let moved = events(&server, "user.updated").await.pop().unwrap().2;
+        assert_eq!(moved["before"]["email"], "Eve@example.com");
+        assert_eq!(moved["after"]["email"], "ann@example.com");
+        // The same address again is one address; a text of the request is none.
+        let console = desk.about(Method::PUT, &format!("/data/Users/{ann}"));
+        let same = json!({ "password": "a third horse", "email": "ann@example.com" });
+        console.clone().body(same).send().await.ok();
+        assert_eq!(told().await, said("developer", json!(["ann@example.com"])));
+        // The address is that of the property email, whatever one logs in with.
+        let login = json!({ "login": "ann" });
+        console.clone().body(login).send().await.ok();
+        let identity = json!({ "identity": true });
+        let property = desk.about(Method::PUT, "/userproperties/login").body(identity);
+        property.send().await.ok();
+        console.clone().body(json!({ "password": "a fourth horse" })).send().await.ok();
+        assert_eq!(told().await.1, json!(["ann@example.com"]));
+        let optional = desk.about(Method::PUT, "/userproperties/email");
+        optional.body(json!({ "required": false })).send().await.ok();
+        console.clone().body(json!({ "email": null })).send().await.ok();
+        console.body(json!({ "password": "a fifth horse" })).send().await.ok();
+        assert_eq!(told().await.1, json!([]));
     }
 }
 
@@ -432,8 +499,8 @@ async fn k_c11_the_console_makes_changes_disables_and_deletes_users() {
 
         let email = json!({ "email": "fay@example.com", "userStatus": "ENABLED" });
         assert_eq!(put(email).await.ok()["email"], "fay@example.com");
-        let other = desk.about(Method::PUT, "/data/Other/x").body(json!({}));
-        other.send().await.refused(3038);
+        let other = desk.about(Method::PUT, "/data/Other/x").body(json!({ "a": 1 }));
+        other.send().await.refused(1009);
         let events = events(&server, "user.created").await;
         assert!(events[0].0.starts_with("developer "), "{events:?}");
     }
