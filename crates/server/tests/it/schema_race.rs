@@ -175,8 +175,12 @@ async fn a_rule_that_comes_between_the_check_and_the_write_holds() {
     for (name, wish, more, expected) in [
         ("badge", json!({ "required": true }), json!({}), 3012),
         ("badge", json!({ "validator": { "id": "uuid" } }), json!({ "badge": "b" }), 8023),
-        ("badge", json!({ "required": false, "validator": null }), json!({}), 0),
-        ("shoe", json!({ "dataType": "INT" }), json!({ "shoe": "41" }), 0),
+        (
+            "shoe",
+            json!({ "dataType": "INT" }),
+            json!({ "badge": "018bcfe5-6800-7f44-bc3a-0791e4045a63", "shoe": "41" }),
+            0,
+        ),
     ] {
         gate.close();
         let email = format!("{}@x.de", server.server.random.opaque());
