@@ -315,6 +315,17 @@ impl Error {
         Self::internal(Panicked)
     }
 
+    /// The same failure as a client of a query hears it: one that the database had no time for was
+    /// too slow.
+    #[must_use]
+    pub fn of_query(self) -> Self {
+        let cause = self.cause.as_deref().and_then(|it| it.downcast_ref::<engine::Error>());
+        if matches!(cause, Some(engine::Error::Deadline)) {
+            return Self { cause: self.cause, retry_after: Some(1), ..Self::too_slow() };
+        }
+        self
+    }
+
     /// Whether a panic is behind it, in a handler or in a unit of work.
     pub fn is_panic(&self) -> bool {
         let Some(cause) = &self.cause else { return false };

@@ -133,8 +133,8 @@ async fn update_rows(
     let (keep, name, changes) = (change.clone(), name.to_owned(), changes.clone());
     let clause = clause.to_owned();
     let write = change.app.realm.data.write(move |tx| {
-        grow::hold(tx, &keep, Tables::by(&unknown))?;
-        let table = grow::with_columns(tx, &keep, &name, &unknown)?;
+        let keep = &grow::hold(tx, &keep, &name, Tables::by(&unknown))?;
+        let table = grow::with_columns(tx, keep, &name, &unknown)?;
         let mut cells = grow::cells(&table, &cells, &unknown)?;
         if let Some(column) = table.column("updated") {
             cells.push((column, values::to_stored(column, &keep.author.at.0.into())?));
@@ -168,8 +168,8 @@ async fn update_users(
     let (keep, count) = (change.clone(), edits.len() as u64);
     let write = change.app.realm.data.write(move |tx| {
         let unknown = edits.first().map(|it| it.unknown.as_slice()).unwrap_or_default();
-        grow::hold(tx, &keep, Tables::by(unknown))?;
-        accounts::update(tx, &keep, &edits).map(|_| ())
+        let keep = &grow::hold(tx, &keep, USERS, Tables::by(unknown))?;
+        accounts::update(tx, keep, &edits).map(|_| ())
     });
     write.await?;
     Ok(count)

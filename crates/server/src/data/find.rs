@@ -210,7 +210,7 @@ async fn rows(
         plan.write_page(db, &given, (size, offset), &mut out)?;
         Ok::<_, Error>(out)
     });
-    read.await
+    read.await.map_err(Error::of_query)
 }
 
 /// The key of a plan: whose, of which version of which table, for what, and the shape of the query.
@@ -230,8 +230,8 @@ async fn count_of(app: &App, now: Millis, known: &Known, query: &Map<String, Val
         Ok(Plan::count(place, &known.table, condition.as_ref(), recipes))
     })?;
     let given = query.given(&plan.recipes, now)?;
-    let count = app.realm.data.read(move |db| plan.read_count(db, &given)).await?;
-    Answer::json(&count)
+    let count = app.realm.data.read(move |db| plan.read_count(db, &given)).await;
+    Answer::json(&count.map_err(Error::of_query)?)
 }
 
 /// What a query string says, like a body.

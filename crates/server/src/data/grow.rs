@@ -70,10 +70,12 @@ impl Tables {
     }
 }
 
-/// Has the tables stay those that `change` was checked against until the transaction ends: the
-/// first thing that a transaction does which writes what was checked. Fails with 20043 if they have
-/// changed; [`Tries`] tries again then.
-pub fn hold(tx: &Tx<'_>, change: &Change, tables: Tables) -> Result<()> {
+/// Has the tables stay as they are until the transaction ends, and gives the change with the tables
+/// as they are: the first thing that a transaction does which writes what was checked.
+///
+/// Fails with 20043 if the table `name` is not what the change was checked against; [`Tries`] tries
+/// again then. What has changed elsewhere, and columns that ask for nothing, do not matter.
+pub fn hold(tx: &Tx<'_>, change: &Change, name: &str, tables: Tables) -> Result<Change> {
     let version = match tables {
         Tables::Stay => store::schema::hold(tx)?,
         Tables::Grow => {
@@ -82,7 +84,15 @@ pub fn hold(tx: &Tx<'_>, change: &Change, tables: Tables) -> Result<()> {
             store::schema::hold_to_change(tx)?
         }
     };
-    if version == change.schema.version { Ok(()) } else { Err(Error::table_changed()) }
+    if version == change.schema.version {
+        return Ok(change.clone());
+    }
+    let schema = Arc::new(store::schema::load(tx)?);
+    let fits = match (change.schema.table(name), schema.table(name)) {
+        (Some(checked), Some(now)) => now.takes_what_fits(checked),
+        (checked, now) => checked.is_none() && now.is_none(),
+    };
+    if fits { Ok(Change { schema, ..change.clone() }) } else { Err(Error::table_changed()) }
 }
 
 /// The table `name`, with a column for each of the `wanted` properties; see [`grown`].

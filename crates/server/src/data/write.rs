@@ -387,7 +387,7 @@ impl Plan {
     fn apply(&self, tx: &Tx<'_>, change: &Change) -> Result<(Arc<Table>, Vec<String>)> {
         let there = change.schema.table(&self.table).is_some();
         let grows = if there { Tables::by(&self.unknown) } else { Tables::Grow };
-        grow::hold(tx, change, grows)?;
+        let change = &grow::hold(tx, change, &self.table, grows)?;
         let schema = grow::grown(tx, change, &self.table, &self.unknown)?;
         let change = &Change { schema, ..change.clone() };
         let table = change.schema.table(&self.table).cloned();

@@ -86,6 +86,19 @@ impl Table {
         self.columns.iter().find(|it| it.identity)
     }
 
+    /// Whether what was checked against `checked` may be written into this table: each column of
+    /// before asks for the same, and no new one asks for anything.
+    pub fn takes_what_fits(&self, checked: &Self) -> bool {
+        let same = |new: &Column| {
+            let old = checked.columns.iter().find(|it| it.id == new.id);
+            old.map_or_else(|| new.asks_for_nothing(), |old| old.asks_for_the_same(new))
+        };
+        let there = |old: &Column| self.columns.iter().any(|it| it.id == old.id);
+        (&self.id, &self.physical) == (&checked.id, &checked.physical)
+            && self.columns.iter().all(same)
+            && checked.columns.iter().all(there)
+    }
+
     /// Whether this is the table of users.
     pub fn is_users(&self) -> bool {
         &*self.name == USERS
@@ -138,6 +151,18 @@ impl Column {
             checks: Checks::default(),
             maker,
         }
+    }
+
+    fn asks_for_nothing(&self) -> bool {
+        !self.rules.required && !self.identity && self.default.is_none()
+    }
+
+    fn asks_for_the_same(&self, other: &Self) -> bool {
+        (self.identity, self.maker) == (other.identity, other.maker)
+            && (self.kind, self.size, self.rules) == (other.kind, other.size, other.rules)
+            && (&self.name, &self.physical) == (&other.name, &other.physical)
+            && (&self.default, &self.custom_regex) == (&other.default, &other.custom_regex)
+            && self.validator == other.validator
     }
 }
 

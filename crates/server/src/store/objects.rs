@@ -6,7 +6,7 @@ use engine::{Built, Flow, Value as Stored};
 use sea_query::{
     Alias, Asterisk, Cond, Expr, ExprTrait as _, Func, LockType, NullOrdering, Order,
     PostgresQueryBuilder, Query, QueryStatementWriter, SelectStatement, SimpleExpr,
-    SqliteQueryBuilder, TableRef, UpdateStatement, Value,
+    SqliteQueryBuilder, TableRef, Value,
 };
 
 use serde_json::{Map, Value as Json};
@@ -107,13 +107,14 @@ fn texts(db: &Db<'_>, query: &SelectStatement) -> Result<HashSet<String>> {
 pub fn update(tx: &Tx<'_>, table: &Table, id: &str, cells: &[Cell<'_>]) -> Result<bool> {
     let mut query = Query::update();
     query.table(place(tx, table));
-    set(&mut query, cells);
+    query.values(places(cells).iter().map(|it| (Alias::new(&it.0), bound(&it.1))));
     query.and_where(Expr::col(Alias::new("objectId")).eq(id));
     Ok(tx.exec_built(&built(tx, &query))? == 1)
 }
 
-fn set(query: &mut UpdateStatement, cells: &[Cell<'_>]) {
-    query.values(cells.iter().map(|it| (Alias::new(&it.0.physical), bound(&it.1))));
+/// What a change sets, by the physical names.
+pub(super) fn places(cells: &[Cell<'_>]) -> Vec<(String, Stored)> {
+    cells.iter().map(|it| (it.0.physical.clone(), it.1.clone())).collect()
 }
 
 /// Removes the row with that id; false if there is none.
@@ -153,15 +154,6 @@ pub fn ids(db: &Db<'_>, table: &Table, which: &Which, most: u64) -> Result<Vec<S
         Ok(Flow::Continue)
     })?;
     Ok(ids)
-}
-
-/// Changes these rows, all in the same way, and tells how many there were.
-pub fn update_many(tx: &Tx<'_>, table: &Table, which: &Which, cells: &[Cell<'_>]) -> Result<u64> {
-    let mut query = Query::update();
-    query.table(place(tx, table));
-    set(&mut query, cells);
-    query.cond_where(of(which));
-    Ok(tx.exec_built(&built(tx, &query))?)
 }
 
 /// Removes these rows and tells how many there were.

@@ -8,7 +8,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use super::conditions::{Cond, Expr, Given, Statement, Type, Writer};
-use super::objects::Cell;
+use super::objects::{Cell, places};
 use super::{Db, Tx};
 use crate::error::Result;
 use crate::metrics::Counter;
@@ -298,14 +298,15 @@ pub fn update(tx: &Tx<'_>, table: &Table, filter: &Filter, cells: &[Cell<'_>]) -
     writer.sql("update ");
     writer.table(tx.scope(), table);
     writer.sql(" set ");
-    writer.list(cells, ", ", |it, (column, _)| {
-        let place = cells.iter().position(|cell| cell.0.physical == column.physical);
-        it.name(&column.physical);
+    let places = places(cells);
+    writer.list(&places, ", ", |it, (physical, _)| {
+        let place = places.iter().position(|place| place.0 == *physical);
+        it.name(physical);
         it.sql(" = ");
         it.placeholder(given.len() + place.unwrap_or_default());
     });
     condition(&mut writer, Some(&filter.condition));
-    given.extend(cells.iter().map(|it| Given::Value(it.1.clone())));
+    given.extend(places.into_iter().map(|it| Given::Value(it.1)));
     Ok(tx.exec_built(&writer.done().with(tx, &given))?)
 }
 

@@ -17,6 +17,7 @@ use crate::events::Event;
 use crate::ids::UserId;
 use crate::live::{self, Verdict};
 use crate::password::{self, Door};
+use crate::schema::USERS;
 use crate::server::Server;
 use crate::sessions::brake;
 use crate::store::users::Status;
@@ -99,12 +100,12 @@ async fn write(
 ) -> Result<Vec<u8>> {
     let keep = change.clone();
     let write = change.app.realm.data.write(move |tx| {
-        grow::hold(tx, &keep, Tables::by(&user.unknown))?;
+        let keep = &grow::hold(tx, &keep, USERS, Tables::by(&user.unknown))?;
         brake::registered(tx, user.id.as_str(), place, keep.author.at)?;
         let table = if converts {
-            write::convert_guest(tx, &keep, &user)?
+            write::convert_guest(tx, keep, &user)?
         } else {
-            write::insert(tx, &keep, &user, event)?
+            write::insert(tx, keep, &user, event)?
         };
         let mut out = Vec::new();
         objects::write_one(tx, &table, user.id.as_str(), &mut out)?;

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::ids::UserId;
 use crate::password::{self, Door};
 use crate::roles::{self, Operation};
-use crate::schema::{Column, Maker, PASSWORD, Table, identity, record, values};
+use crate::schema::{Column, Maker, PASSWORD, Table, USERS, identity, record, values};
 use crate::secret::TokenHash;
 use crate::server::Server;
 use crate::settings::Profile;
@@ -116,8 +116,8 @@ async fn saved(
     let edit = prepare(change, rights, known, body, Lane::Interactive).await?;
     let keep = change.clone();
     let write = change.app.realm.data.write(move |tx| {
-        grow::hold(tx, &keep, Tables::by(&edit.unknown))?;
-        let table = write::update(tx, &keep, std::slice::from_ref(&edit))?;
+        let keep = &grow::hold(tx, &keep, USERS, Tables::by(&edit.unknown))?;
+        let table = write::update(tx, keep, std::slice::from_ref(&edit))?;
         let mut out = Vec::new();
         objects::write_one(tx, &table, edit.id.as_str(), &mut out)?;
         out.push(b'}');

@@ -9,7 +9,9 @@ use crate::harness::{Call, HORSE, TestApp, TestServer, text};
 use crate::look;
 
 /// All that is stored, so that nothing can be changed unseen.
+/// That a source has registered or logged in once more is forgotten before.
 async fn stored(server: &TestServer) -> Vec<String> {
+    look::forget_sources(server, &server.app).await;
     let mut rows = look::everything(&server.server.apps.data(&server.app.id)).await;
     rows.extend(look::everything(&server.server.apps.platform.data).await);
     rows.sort();
@@ -201,7 +203,10 @@ async fn a_value_of_the_wrong_type_is_refused_and_never_interpreted() {
         ("sort by the password", find(app, json!({ "sortBy": ["password"] })), 1006),
         ("the password as a property", find(app, json!({ "props": ["password"] })), 1006),
         ("sort in no order", find(app, json!({ "sortBy": ["email up"] })), 1006),
-        ("a condition", find(app, json!({ "where": "email = 'a'" })), 1017),
+        ("half a condition", find(app, json!({ "where": "email = " })), 1017),
+        ("a condition of another type", find(app, json!({ "where": "created = 'soon'" })), 1017),
+        ("a condition that is no text", find(app, json!({ "where": { "email": "a" } })), 1017),
+        ("a condition on the password", find(app, json!({ "where": "password = 'a'" })), 1006),
     ] {
         let reply = call.send().await;
         assert_eq!(reply.code(), code, "{what}: {reply:?}");

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use http::Method;
 use serde_json::{Value, json};
+use server::data::write::{self, By, How, Sent};
+use server::users::write::Change;
 
 use crate::harness::{Desk, Reply, TestServer, text};
 
@@ -217,39 +219,42 @@ async fn a_rule_that_one_node_has_made_holds_for_writers_on_a_node_that_has_not_
     let Some(other) = server.node_that_hears_nothing(&faults).await else { return };
     other.app.post("/data/Thing", json!({ "n": "1" })).send().await.ok();
     let known = other.server.apps.by_id(&other.app.id.0).await.unwrap().unwrap();
-    for (wish, body, code) in [
-        (
-            json!({ "name": "must", "dataType": "INT", "required": true, "defaultValue": 1 }),
-            json!({ "must": "x" }),
-            1007,
-        ),
-        (
-            json!({ "name": "code", "dataType": "STRING", "customRegex": "[a-z]+" }),
-            json!({ "code": "1" }),
-            8023,
-        ),
-    ] {
-        let before = known.schema().version;
+    let create = async |body: Value| {
+        let author = server::events::Author {
+            kind: server::events::Actor::Nobody,
+            id: String::new(),
+            request: String::new(),
+            address: String::new(),
+            at: server.clock.now(),
+        };
+        let change = Change::new(other.server.clone(), known.clone(), author);
+        let sent = Sent::new(body.as_object().unwrap().clone()).unwrap();
+        let made = write::one(change, By::Developer, "Thing", (How::Create, sent)).await;
+        made.map(|it| serde_json::from_slice::<Value>(&it).unwrap()).map_err(|it| it.code)
+    };
+    // A column that asks for nothing is no reason to look again.
+    let before = known.schema().version;
+    column(&desk, json!({ "name": "plain", "dataType": "INT" })).await.ok();
+    assert_eq!(create(json!({ "n": "1" })).await.unwrap()["plain"], Value::Null);
+    assert_eq!(known.schema().version, before, "it has not heard of it");
+    let must = json!({ "name": "must", "dataType": "INT", "required": true, "defaultValue": 1 });
+    let code = json!({ "name": "code", "dataType": "STRING", "customRegex": "[a-z]+" });
+    for (wish, body, code) in
+        [(must, json!({ "must": "x" }), 1007), (code, json!({ "code": "1" }), 8023)]
+    {
         column(&desk, wish.clone()).await.ok();
-        let change = server::users::write::Change::new(
-            other.server.clone(),
-            known.clone(),
-            server::events::Author {
-                kind: server::events::Actor::Nobody,
-                id: String::new(),
-                request: String::new(),
-                address: String::new(),
-                at: server.clock.now(),
-            },
-        );
-        assert_eq!(change.schema.version, before, "it has not heard of it");
-        let sent = server::data::write::Sent::new(body.as_object().unwrap().clone()).unwrap();
-        let how = (server::data::write::How::Create, sent);
-        let by = server::data::write::By::Developer;
-        let refused = server::data::write::one(change, by, "Thing", how).await.unwrap_err();
-        assert_eq!(refused.code, code, "{wish}");
-        assert!(known.schema().version > before, "now it knows");
+        assert_eq!(create(body).await, Err(code), "{wish}");
     }
+    column(
+        &desk,
+        json!({ "name": "more", "dataType": "INT", "required": true, "defaultValue": 2 }),
+    )
+    .await
+    .ok();
+    assert_eq!(create(json!({ "n": "1" })).await.unwrap()["more"], 2);
+    change(&desk, "n", json!({ "name": "m" })).await.ok();
+    let renamed = create(json!({ "m": "1" })).await.unwrap();
+    assert_eq!((&renamed["m"], renamed.get("n")), (&json!("1"), None));
 }
 
 #[tokio::test]
@@ -273,6 +278,19 @@ async fn work_that_is_cancelled_leaves_the_column_as_it_was() {
     } else {
         assert_eq!(work["state"], "done", "the job was quicker");
     }
+}
+
+#[tokio::test]
+async fn work_that_a_server_has_left_is_finished_by_the_next_one() {
+    let server = TestServer::compat().await;
+    let desk = filled(&server, MANY).await;
+    let changed = change(&desk, "n", json!({ "dataType": "INT", "indexed": true })).await.ok();
+    let server = server.crash().await;
+    let desk = server.desk().await;
+    assert_eq!(ended(&desk, &changed).await["state"], "done");
+    let described = described(&desk, "n").await;
+    assert_eq!((&described["dataType"], &described["indexed"]), (&json!("INT"), &json!(true)));
+    assert_eq!(value(&server, "1299", "n").await, 1299);
 }
 
 #[tokio::test]

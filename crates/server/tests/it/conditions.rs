@@ -1,9 +1,12 @@
 //! Conditions: which objects they mean (data-api 3), at every door that takes one.
 
+use std::sync::{Arc, Mutex};
+
 use http::Method;
 use serde_json::{Value, json};
+use server::settings::Profile;
 
-use crate::harness::{Desk, Reply, TestApp, TestServer};
+use crate::harness::{Desk, HORSE, Reply, Setup, TestApp, TestServer};
 
 async fn find(app: &TestApp, table: &str, query: Value) -> Reply {
     app.post(&format!("/data/{table}/find"), query).send().await
@@ -213,4 +216,346 @@ async fn a_refusal_says_what_is_wrong_and_where() {
         assert_eq!(refused["message"], message);
         assert_eq!(refused["errorData"]["offset"], offset, "{clause}");
     }
+}
+
+#[tokio::test]
+async fn what_a_query_shows_and_sorts_by_can_be_calculated() {
+    let server = TestServer::compat().await;
+    let app = &server.app;
+    people(&server).await;
+    let ann = json!({ "where": "name = 'Ann'" });
+    for (props, expected) in [
+        ("age * 2 as twice, name", json!({ "twice": 70, "name": "Ann" })),
+        ("age / 4 as quarter", json!({ "quarter": 8.75 })),
+        ("TIME(joined)", json!({ "Time": "10:00:00" })),
+        ("DATE(joined) as day, YEAR(joined)", json!({ "day": "2015-03-24", "Year": 2015 })),
+        ("DATEADD(joined, 1, 'month') as m", json!({ "m": 1_429_869_600_000_i64 })),
+        ("upper(name) as name", json!({ "name": "ANN" })),
+        ("profile->'$.address.city'", json!({ "city": "New York" })),
+        ("profile->'$.colors' as c", json!({ "c": ["Blue", "Red"] })),
+        ("profile->'$.none'", json!({ "none": null })),
+        ("case when age > 30 then 'old' else 'young' end as word", json!({ "word": "old" })),
+        (
+            "active as a, 'x' as x, 5 as five, true as t",
+            json!({ "a": true, "x": "x", "five": 5, "t": true }),
+        ),
+    ] {
+        let mut query = ann.clone();
+        query["props"] = props.into();
+        let mut expected = expected;
+        expected["___class"] = "Person".into();
+        assert_eq!(find(app, "Person", query).await.ok(), json!([expected]), "{props}");
+    }
+    for (query, expected) in [
+        (json!({ "sortBy": "age % 10, name desc" }), "- O'Brien Bob Ann Zoë"),
+        (json!({ "sortBy": "UPPER(name) desc" }), "Zoë O'Brien Bob Ann -"),
+        (json!({ "sortBy": "profile->'$.age' desc, name" }), "Ann Bob - O'Brien Zoë"),
+        (json!({ "sortBy": "height * -1", "where": "height > 0" }), "O'Brien Ann Bob"),
+        (
+            json!({ "props": "name, age % 10 as last", "distinct": true, "sortBy": "age % 10, name" }),
+            "- Ann Bob O'Brien Zoë",
+        ),
+        (json!({ "sortBy": "created desc", "offset": 1, "pageSize": 2 }), "Zoë O'Brien"),
+    ] {
+        let rows = find(app, "Person", query.clone()).await;
+        assert_eq!(names_in(&rows.ok()), expected, "{query}");
+    }
+    find(app, "Person", json!({ "sortBy": "5" })).await.refused(1006);
+    find(app, "Person", json!({ "props": "name + 1" })).await.refused(1017);
+    find(app, "Person", json!({ "distinct": true, "props": "name", "sortBy": "age % 10" }))
+        .await
+        .refused(1006);
+}
+
+#[tokio::test]
+async fn a_condition_means_the_same_at_every_door() {
+    let server = TestServer::compat().await;
+    let (app, desk) = (&server.app, server.desk().await);
+    people(&server).await;
+    let encoded = "age%20%3E%3D%2018%20and%20name%20like%20%27%25n%25%27";
+    let clause = json!({ "where": "age >= 18 and name like '%n%'" });
+    let expected = "Ann O'Brien";
+    let by_query = app.get(&format!("/data/Person?where={encoded}&sortBy=name")).send().await;
+    assert_eq!(names_in(&by_query.ok()), expected);
+    let count = app.get(&format!("/data/Person/count?where={encoded}")).send().await;
+    assert_eq!(count.ok(), 2);
+    for (path, expected) in [("first", "Ann"), ("last", "O'Brien")] {
+        let path = format!("/data/Person/{path}?where={encoded}");
+        assert_eq!(app.get(&path).send().await.ok()["name"], expected);
+    }
+    app.get("/data/Person/first?where=age%20%3E%20100").send().await.refused(1010);
+    let console = desk.about(Method::POST, "/data/Person/find").body(clause.clone()).send().await;
+    assert_eq!(names_in(&console.ok()), "O'Brien Ann");
+    let console = desk.about(Method::POST, "/data/Person/count").body(clause.clone()).send().await;
+    assert_eq!(console.ok(), 2);
+    let console = desk.about(Method::GET, &format!("/data/Person/count?where={encoded}"));
+    assert_eq!(console.send().await.ok(), 2);
+
+    let change = app.call(Method::PUT, &format!("/data/bulk/Person?where={encoded}"));
+    assert_eq!(change.body(json!({ "height": 3, "new": "x" })).send().await.ok(), 2);
+    assert_eq!(
+        names_in(&find(app, "Person", json!({ "where": "height = 3 and new = 'x'" })).await.ok()),
+        "O'Brien Ann"
+    );
+    let delete = app.post("/data/bulk/Person/delete", clause).send().await;
+    assert_eq!(delete.ok(), 2);
+    let delete = app.call(Method::DELETE, "/data/bulk/Person?where=age%20is%20null").send().await;
+    assert_eq!(delete.ok(), 1);
+    assert_eq!(names_in(&find(app, "Person", json!({ "sortBy": "name" })).await.ok()), "Bob Zoë");
+}
+
+#[tokio::test]
+async fn users_are_found_changed_and_deleted_by_conditions() {
+    let server = TestServer::compat().await;
+    let app = &server.app;
+    for (email, age) in [("ann@example.com", 35), ("bob@example.com", 15), ("cid@example.com", 64)]
+    {
+        let user = json!({ "email": email, "password": HORSE, "name": email[..3], "age": age });
+        app.post("/users/register", user).send().await.ok();
+    }
+    app.token("ann@example.com").await;
+    let found = async |clause: &str| {
+        let query = json!({ "where": clause, "sortBy": "name" });
+        names_in(&find(app, "Users", query).await.ok())
+    };
+    assert_eq!(found("age > 30 and email like '%@EXAMPLE.com'").await, "ann cid");
+    assert_eq!(found("lastLogin is not null and userStatus = 'ENABLED'").await, "ann");
+    let path = "/data/bulk/Users?where=age%20%3E%2020";
+    let change = app.server_code(Method::PUT, path).body(json!({ "age": 40 })).send().await;
+    assert_eq!(change.ok(), 2);
+    assert_eq!(found("age = 40").await, "ann cid");
+    let delete = app.server_code(Method::POST, "/data/bulk/Users/delete");
+    assert_eq!(delete.body(json!({ "where": "age = 40 and name = 'cid'" })).send().await.ok(), 1);
+    assert_eq!(found("").await, "ann bob");
+    app.login("cid@example.com", HORSE).await.refused(3003);
+}
+
+/// Every place of a query where a value of a hidden column could leak, with `{}` for its name.
+const LEAKS: &[&str] = &[
+    r#"{"where":"{} = 'correct horse'"}"#,
+    r#"{"where":"{} like 'c%'"}"#,
+    r#"{"where":"{} like 'x%'"}"#,
+    r#"{"where":"{} is null"}"#,
+    r#"{"where":"{} is not null or 1=1"}"#,
+    r#"{"where":"1=1 or {} > 'a'"}"#,
+    r#"{"where":"{} in ('a','correct horse')"}"#,
+    r#"{"where":"{} between 'a' and 'z'"}"#,
+    r#"{"where":"upper({}) = 'X'"}"#,
+    r#"{"where":"LENGTH({}) > 5"}"#,
+    r#"{"where":"case when {} > 'c' then 1 else 2 end = 1"}"#,
+    r#"{"where":"email = {}"}"#,
+    r#"{"where":"concat(email, {}) like '%c%'"}"#,
+    r#"{"where":"{}->'$.a' = 1"}"#,
+    r#"{"where":"{} after '2015-01-01'"}"#,
+    r#"{"props":"concat({}, 'x') as x"}"#,
+    r#"{"props":"case when {} > 'c' then 1 else 2 end as x"}"#,
+    r#"{"props":"*, {} as x"}"#,
+    r#"{"sortBy":"upper({})"}"#,
+    r#"{"sortBy":"case when {} > 'c' then 1 else 2 end"}"#,
+    r#"{"sortBy":"{} desc","props":"name","distinct":true}"#,
+];
+
+#[tokio::test]
+async fn z_03_a_hidden_column_cannot_be_guessed_by_any_condition() {
+    let server = TestServer::compat().await;
+    let (app, desk) = (&server.app, server.desk().await);
+    app.user("ann@example.com").await;
+    for leak in LEAKS {
+        let answers = async |name: &str| {
+            let query: Value =
+                serde_json::from_str(&leak.replace("{}", &format!("`{name}`"))).unwrap();
+            let count = json!({ "where": query["where"] });
+            let mut bodies = vec![find(app, "Users", query.clone()).await];
+            bodies.push(
+                desk.about(Method::POST, "/data/Users/find").body(query.clone()).send().await,
+            );
+            if !count["where"].is_null() {
+                bodies.push(app.post("/data/Users/count", count.clone()).send().await);
+                let delete = app.server_code(Method::POST, "/data/bulk/Users/delete");
+                bodies.push(delete.body(count).send().await);
+            }
+            let told = |it: &Reply| (it.status, it.json().to_string().replace(name, "NAME"));
+            bodies.iter().map(told).collect::<Vec<_>>()
+        };
+        let nothing = answers("passw0rd").await;
+        assert!(
+            nothing.iter().all(|it| it.1.contains("Column 'NAME' does not exist")),
+            "{leak}: {nothing:?}"
+        );
+        for hidden in ["password", "rowid", "_rowid_", "password_hash"] {
+            let padded = answers(hidden).await;
+            assert_eq!(padded.len(), nothing.len());
+            for (one, other) in padded.iter().zip(&nothing) {
+                assert_eq!(one, other, "{leak} for {hidden}");
+            }
+        }
+    }
+    assert_eq!(app.get("/data/Users/count").send().await.ok(), 1);
+}
+
+#[tokio::test]
+async fn v_01_no_statement_has_a_word_or_number_of_a_client_in_it() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let hears = Arc::clone(&seen);
+    let hooks = engine::Hooks {
+        faults: None,
+        seen: Some(Arc::new(move |sql: &str| hears.lock().unwrap().push(sql.to_owned()))),
+    };
+    let server =
+        TestServer::with(Setup { profile: Profile::Compat, hooks, ..Setup::default() }).await;
+    let app = &server.app;
+    people(&server).await;
+    seen.lock().unwrap().clear();
+    // A word, a number and a name of a key that nothing else has.
+    for clause in [
+        "name = 'qzxq'",
+        "name > 'qzxq' or name < 'qzxq'",
+        "name like '%qzxq%'",
+        "name not like 'qzxq'",
+        "name in ('qzxq', 'b', 'qzxq2')",
+        "name between 'qzxq' and 'zqzxq'",
+        "age = 7654321",
+        "age > '7654321'",
+        "age in (7654321, 7654322.5)",
+        "age between 7654321 and 7654322",
+        "height = 7654321.125",
+        "age * 7654321 + 7654321 - 7654321 / 7654321 % 7654321 = 7654321",
+        "-(7654321) < age",
+        "joined after 7654321",
+        "joined = '7654321'",
+        "active = '1'",
+        "7654321 = 7654321",
+        "'qzxq' = 'qzxq'",
+        "profile->'$.qzxq' = 'qzxq'",
+        "profile->'$.qzxq[7654321].\"qz xq\"' > 7654321",
+        "profile->'$.qzxq' like 'qzxq%'",
+        "profile->'$.qzxq' is null",
+        "case when name = 'qzxq' then 'qzxq' else 'x' end = 'qzxq'",
+        "concat(name, 'qzxq') = 'qzxq'",
+        "upper('qzxq') = name",
+        "DATEADD(joined, 7654, 'day') > 7654321",
+        "DATEADD('2015-03-24', 7654, 'second') is null",
+        "YEAR('2015-03-24') = 7654321",
+        "age % 7654321 = 1",
+        "not (name = 'qzxq' and (age = 7654321 or name = 'qzxq'' or 1=1 --'))",
+    ] {
+        for (where_to, as_what) in [("find", "where"), ("count", "where"), ("delete", "where")] {
+            let body = json!({ as_what: format!("({clause}) and name = 'qzxq'") });
+            let path = if where_to == "delete" {
+                "/data/bulk/Person/delete".to_owned()
+            } else {
+                format!("/data/Person/{where_to}")
+            };
+            app.post(&path, body).send().await.ok();
+        }
+        let change = app.call(Method::PUT, &format!("/data/bulk/Person?where={}", percent(clause)));
+        change.body(json!({ "name": "qzxq3" })).send().await.ok();
+    }
+    for query in [
+        json!({ "props": "name, concat(name, 'qzxq') as qzxq, age + 7654321 as b, profile->'$.qzxq' as c" }),
+        json!({ "props": "'qzxq' as `a\"; drop table qzxq; --`" }),
+        json!({ "sortBy": "concat(name, 'qzxq'), age + 7654321 desc, profile->'$.qzxq'" }),
+        json!({ "props": "concat(name, 'qzxq') as qzxq", "distinct": true, "sortBy": "concat(name, 'qzxq')" }),
+        json!({ "excludeProps": "qzxq", "pageSize": 77, "offset": 7_654_321 }),
+    ] {
+        find(app, "Person", query).await.ok();
+    }
+    let seen = seen.lock().unwrap();
+    let about: Vec<&String> = seen.iter().filter(|it| it.contains("Person")).collect();
+    assert!(about.len() > 60, "the statements were seen: {}", about.len());
+    for sql in seen.iter() {
+        for marker in ["qzxq", "QZXQ", "765432", "7654", "2015-03", "qz xq", "drop table"] {
+            assert!(!sql.contains(marker), "{sql}");
+        }
+    }
+}
+
+/// A text as it goes into the query of an address.
+fn percent(text: &str) -> String {
+    text.bytes().map(|it| format!("%{it:02X}")).collect()
+}
+
+#[tokio::test]
+async fn a_plan_serves_all_queries_of_its_shape_and_ends_with_the_table_as_it_was() {
+    let server = TestServer::compat().await;
+    let (app, desk) = (&server.app, server.desk().await);
+    people(&server).await;
+    let plans = &server.server.apps.plans;
+    let asked = async |clause: &str| {
+        let before = (plans.hits.get(), plans.misses.get());
+        let found = names_in(&find(app, "Person", json!({ "where": clause })).await.ok());
+        (found, plans.hits.get() - before.0, plans.misses.get() - before.1)
+    };
+    let answer = |names: &str, hits, misses| (names.to_owned(), hits, misses);
+    assert_eq!(asked("age = 35").await, answer("Ann", 0, 1));
+    assert_eq!(asked("age = 15").await, answer("Bob", 1, 0));
+    assert_eq!(asked("(`age` =  65)").await, answer("O'Brien", 1, 0));
+    // A number with a fraction is another plan: the column has none.
+    assert_eq!(asked("age = 15.5").await, answer("", 0, 1));
+    assert_eq!(asked("age = '18'").await, answer("Zoë", 0, 1));
+    assert_eq!(asked("name in ('Ann', 'Bob', 'x')").await, answer("Bob Ann", 0, 1));
+    assert_eq!(asked("name in ('Zoë', 'x', 'y', 'z')").await, answer("Zoë", 1, 0));
+    // A value that does not fit is refused by a plan that is there, too.
+    assert_eq!(asked("joined = '2015-03-24T10:00:00Z'").await, answer("Ann", 0, 1));
+    find(app, "Person", json!({ "where": "joined = 'soon'" })).await.refused(1017);
+    // Another application, and the table with another column in place of the old one.
+    let other = server.new_app("Second", Profile::Compat).await;
+    find(&other, "Person", json!({ "where": "age = 35" })).await.refused(1009);
+    let path = "/data/tables/Person/columns/age";
+    desk.about(Method::DELETE, path).send().await.ok();
+    find(app, "Person", json!({ "where": "age = 35" })).await.refused(1006);
+    column(&desk, "Person", "age", "STRING").await;
+    assert_eq!(asked("age is null and name = 'Ann'").await, answer("Ann", 0, 1));
+    assert_eq!(asked("age = 35").await, answer("", 0, 1));
+    assert!(!plans.is_empty() && plans.len() < 20);
+}
+
+#[tokio::test]
+async fn a_thousand_conditions_and_a_thousand_ids_are_answered() {
+    let server = TestServer::compat().await;
+    let app = &server.app;
+    people(&server).await;
+    let many = |part: &str, between: &str, count: usize| vec![part; count].join(between);
+    let ids: Vec<String> = (0..1_500).map(|it| format!("'{it:036}'")).collect();
+    for (clause, expected) in [
+        (format!("{} or name = 'Ann'", many("age = 1", " or ", 999)), "Ann"),
+        (format!("{} and name = 'Ann'", many("age > 1", " and ", 999)), "Ann"),
+        (format!("{}name = 'Ann'{}", "not (".repeat(30), ")".repeat(30)), "Ann"),
+        (format!("{} = 1 and name = 'Ann'", many("1", " * ", 190)), "Ann"),
+        (format!("objectId in ({})", ids.join(",")), ""),
+        (format!("name = '{}'", "a".repeat(3_000)), ""),
+        (format!("name like '%{}%'", "a".repeat(1_998)), ""),
+    ] {
+        let found = find(app, "Person", json!({ "where": clause })).await;
+        assert_eq!(names_in(&found.ok()), expected, "{}", &clause[..60]);
+    }
+    for clause in [
+        format!("{} or name = 'Ann'", many("age = 1", " or ", 1_000)),
+        format!("{} = 1", many("1", " + ", 1_000)),
+        format!("name like '%{}%'", "a".repeat(2_000)),
+        format!("{}name = 'Ann'{}", "not (".repeat(40), ")".repeat(40)),
+        format!("name = '{}'", "a".repeat(70_000)),
+    ] {
+        find(app, "Person", json!({ "where": clause })).await.refused(1017);
+    }
+}
+
+#[tokio::test]
+async fn l_05_a_query_that_takes_too_long_is_ended_and_others_go_on() {
+    let server = TestServer::compat().await;
+    let long = "a".repeat(20_000);
+    server.app.post("/data/Long", json!({ "text": long })).send().await.ok();
+    for _ in 0..10 {
+        let rows = vec![json!({ "text": long }); 40];
+        server.app.post("/data/bulk/Long", Value::Array(rows)).send().await.ok();
+    }
+    let server = server.restart_with(|it| it.options.database_seconds = Some(2)).await;
+    let parts: Vec<String> = (0..900).map(|it| format!("text like '%aaaaaaaa{it}%'")).collect();
+    let query = json!({ "where": parts.join(" or ") });
+    let slow = find(&server.app, "Long", query.clone()).await;
+    assert_eq!(slow.status, 503);
+    slow.refused(20008);
+    server.app.post("/data/Long/count", query).send().await.refused(20008);
+    let one = json!({ "where": "text like 'a%'", "pageSize": 1, "props": "objectId" });
+    assert_eq!(find(&server.app, "Long", one).await.ok().as_array().unwrap().len(), 1);
 }

@@ -38,6 +38,7 @@ mod limits;
 mod load;
 mod logs;
 mod look;
+mod meaning;
 mod memory;
 mod metrics;
 mod mistakes;

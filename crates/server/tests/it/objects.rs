@@ -544,3 +544,27 @@ async fn what_a_table_lacks_becomes_a_column_or_is_refused_where_tables_do_not_g
     let changed = app.call(Method::PUT, &path).body(json!({ "a": "y", "none": null })).send().await;
     assert_eq!(changed.ok()["a"], "y");
 }
+
+#[tokio::test]
+async fn many_who_bring_new_properties_at_once_all_get_their_columns() {
+    let server = TestServer::compat().await;
+    let app = &server.app;
+    let calls = (0..16).map(|n| {
+        let name = format!("p{n}");
+        async move { (save(app, "Grown", json!({ &name: n, "all": n })).await, name, n) }
+    });
+    for (reply, name, n) in futures_util::future::join_all(calls).await {
+        let made = reply.ok();
+        assert_eq!((&made[&name], &made["all"]), (&json!(n), &json!(n)));
+    }
+    let users = (0..8).map(|n| {
+        let name = format!("p{n}");
+        let user =
+            json!({ "email": format!("u{n}@example.com"), "password": HORSE, &name: n, "all": n });
+        async move { (app.post("/users/register", user).send().await, name, n) }
+    });
+    for (reply, name, n) in futures_util::future::join_all(users).await {
+        assert_eq!(reply.ok()[&name], n);
+    }
+    assert_eq!(app.get("/data/Grown/count").send().await.ok(), 16);
+}

@@ -148,7 +148,10 @@ async fn what_was_checked_against_older_tables_is_checked_again() {
     let mut tries = Tries::new(Change::new(server.server.clone(), app.clone(), author));
     let hold = async |change: &Change| {
         let change = change.clone();
-        app.realm.data.write(move |tx| grow::hold(tx, &change, Tables::Stay)).await
+        let hold = move |tx: &server::store::Tx<'_>| {
+            grow::hold(tx, &change, "Pet", Tables::Stay).map(drop)
+        };
+        app.realm.data.write(hold).await
     };
     assert!(tries.settle(hold(&tries.change).await).await.unwrap().is_some());
     change(&desk, json!({ "required": true })).await.ok();
