@@ -29,6 +29,19 @@ pub enum Kind {
     Json,
 }
 
+/// What is to be noted of a table.
+#[derive(Clone, Copy, Debug)]
+pub struct Watch<'a> {
+    /// What the notes are for.
+    pub name: &'a str,
+    /// The table, by its physical name.
+    pub table: &'a str,
+    /// The column that names a row.
+    pub key: &'a str,
+    /// The columns whose values matter.
+    pub columns: &'a [&'a str],
+}
+
 impl Dialect {
     fn pick<T>(self, sqlite: T, postgres: T) -> T {
         match self {
@@ -205,10 +218,80 @@ impl Dialect {
         self.pick(false, true)
     }
 
-    /// A statement that lets nobody else write into `table`, quoted and with its schema, until this
-    /// transaction ends; reads go on. SQLite has one writer anyway.
-    pub fn lock_writes(&self, table: &str) -> String {
-        self.pick(String::new(), format!("lock table {table} in share row exclusive mode;"))
+    /// A statement that lets nobody else use `table`, quoted and with its schema, until this
+    /// transaction ends. Who will change the table takes it before all else: a weaker lock that grows
+    /// later would meet those who do the same. SQLite has one writer anyway.
+    pub fn lock_table(&self, table: &str) -> String {
+        self.pick(String::new(), format!("lock table {table} in access exclusive mode;"))
+    }
+
+    /// Statements that have every write of a row of a table noted in `sys.touched` until
+    /// [`unwatch`](Self::unwatch): a new row, one that is gone, a new value in one of the columns. The
+    /// note is part of the write's own transaction.
+    pub fn watch(&self, scope: &Scope, watch: &Watch<'_>) -> String {
+        let text = |it: &str| format!("'{}'", it.replace('\'', "''"));
+        let (app, work) = (text(&scope.id), text(watch.name));
+        let name = |kind: &str| self.quote(&format!("touched_{}{kind}", watch.name));
+        let table = self.table(scope, watch.table);
+        let key = self.quote(watch.key);
+        let columns: Vec<String> = watch.columns.iter().map(|it| self.quote(it)).collect();
+        let columns = columns.join(", ");
+        let note = |app: &str, work: &str, row: &str| {
+            format!(
+                "insert into sys.touched (app_id, work_id, object_id) values ({app}, {work}, {row}.{key});"
+            )
+        };
+        match self {
+            Self::Sqlite => {
+                let on = |kind: &str, when: &str, row: &str| {
+                    let (name, note) = (name(kind), note(&app, &work, row));
+                    format!("create trigger {name} after {when} on {table} begin {note} end;")
+                };
+                let update = format!("update of {columns}");
+                [on("_i", "insert", "new"), on("_u", &update, "new"), on("_d", "delete", "old")]
+                    .join("\n")
+            }
+            Self::Postgres => {
+                let function = self.table(scope, ".touched");
+                let [old, new] = ["old", "new"].map(|it| note("tg_argv[0]", "tg_argv[1]", it));
+                let name = name("");
+                format!(
+                    "create or replace function {function}() returns trigger language plpgsql as $$
+                     begin if tg_op = 'DELETE' then {old} else {new} end if; return null; end $$;
+                     create trigger {name} after insert or delete or update of {columns} on {table}
+                     for each row execute function {function}({app}, {work});"
+                )
+            }
+        }
+    }
+
+    /// Statements that end a [`watch`](Self::watch) of that name on that table.
+    pub fn unwatch(&self, scope: &Scope, name: &str, table: &str) -> String {
+        let trigger = |kind: &str| self.quote(&format!("touched_{name}{kind}"));
+        match self {
+            Self::Sqlite => ["_i", "_u", "_d"]
+                .map(|it| format!("drop trigger if exists {};", trigger(it)))
+                .concat(),
+            Self::Postgres => {
+                format!("drop trigger if exists {} on {};", trigger(""), self.table(scope, table))
+            }
+        }
+    }
+
+    /// A query for the index `?2` of the schema `?1`: no row if there is none, and whether it is whole. One
+    /// whose making failed half-way is there on PostgreSQL, and of no use.
+    pub fn index_state(&self) -> &'static str {
+        self.pick(
+            "select 1 as whole from sqlite_master where type = 'index' and name = ?2 and ?1 = ?1",
+            "select cast(cast(i.indisvalid as int) as bigint) as whole from pg_index i
+             join pg_class c on c.oid = i.indexrelid join pg_namespace n on n.oid = c.relnamespace
+             where n.nspname = ?1 and c.relname = ?2",
+        )
+    }
+
+    /// Whether dropping a column costs nothing. SQLite writes the whole table anew.
+    pub fn drops_at_once(&self) -> bool {
+        self.pick(false, true)
     }
 
     /// After `create index` and `drop index`: beside those who write. Such a statement stands

@@ -25,7 +25,7 @@ mod work;
 pub use calc::{Calc, Wanted, Wild};
 pub use cell::{Cell, Database, PostgresOptions, SqliteOptions, Stats};
 pub use db::{Db, Tx};
-pub use dialect::{Dialect, Kind};
+pub use dialect::{Dialect, Kind, Watch};
 pub use error::{Error, Result};
 pub use faults::{Faults, Hooks, Seen};
 pub use row::Row;

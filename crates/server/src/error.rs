@@ -299,6 +299,12 @@ impl Error {
         self.code == 20043
     }
 
+    /// Whether somebody else had a lock for longer than this was to wait.
+    pub fn is_locked(&self) -> bool {
+        let cause = self.cause.as_deref().and_then(|it| it.downcast_ref::<engine::Error>());
+        matches!(cause, Some(engine::Error::Locked))
+    }
+
     /// 500: a failure that the client can do nothing about.
     pub fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self { cause: Some(cause.into()), ..Self::broken() }

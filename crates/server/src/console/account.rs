@@ -80,6 +80,7 @@ pub async fn update(State(server): State<Server>, desk: Desk, body: Body) -> Rep
             return Err(Error::wrong_old_password());
         }
         brake::forgive(tx, mark)?;
+        brake::new_password(tx, &keep, (&id.0, &author), true)?;
         let ended = store::sessions::delete_of_user(tx, &id.0, Some(&kept))?;
         sessions::revoked(tx, &keep, &id.0, now)?;
         let what = json!({ "sessions": ended, "addresses": [edited.email_shown] });

@@ -5,10 +5,10 @@
 use serde_json::{Value, json};
 
 use super::MEMBER;
-use crate::data::columns;
+use crate::data::{columns, work};
 use crate::error::{Error, Result};
-use crate::schema::validators::{self, Chosen, VALIDATORS};
-use crate::schema::{Column, Kind, Maker, USERS, patterns, values, wish};
+use crate::schema::validators::{Chosen, VALIDATORS};
+use crate::schema::{Column, Maker, USERS, values, wish};
 use crate::server::Server;
 use crate::store::schema_work::{self, SchemaWork};
 use crate::users::write::Change;
@@ -140,12 +140,13 @@ fn of_validators() -> Vec<Route> {
         ("valid", flag(), "Whether it would be taken"),
         ("reason", any(), "Why not, or null"),
     ]);
-    let work = object(&[
+    let shown = object(&[
         ("id", text(), ""),
         ("kind", word(&["identity", "check", "change", "clear"]), "What it does"),
         ("table", any(), "Which table"),
         ("column", any(), "Which column"),
         ("state", word(&["running", "done", "refused"]), "Refused: nothing has changed"),
+        ("reason", any(), "Why it was refused, if not for objects in the way"),
         ("rows", number(), "Rows when it began"),
         ("done", number(), "Rows that have been looked at"),
         ("total", number(), "Rows that do not fit"),
@@ -172,7 +173,7 @@ fn of_validators() -> Vec<Route> {
             MEMBER,
             list_work,
         )
-        .gives(list(&work)),
+        .gives(list(&shown)),
         delete(
             ("cancelSchemaWork", "/schemawork/{id}", "Ends what goes on with a table"),
             MEMBER,
@@ -298,28 +299,22 @@ async fn try_validator(_: Desk, body: Body) -> Reply {
     let body = body.object()?;
     let bad = |what: String| Error::bad_parameter(what);
     let word = body.get("dataType").and_then(Value::as_str).unwrap_or("STRING");
-    let kind = Kind::parse(word).ok_or_else(|| bad("There is no such dataType".to_owned()))?;
+    let kind = wish::kind(word)?;
     let regex = body.get("regex").filter(|it| !it.is_null());
     let regex = regex.map(|it| it.as_str().ok_or_else(|| bad("regex must be a text".to_owned())));
     let custom_regex = regex.transpose()?.map(str::to_owned);
-    if let Some(pattern) = &custom_regex {
-        patterns::compile(pattern)
-            .map_err(|it| bad(format!("The expression cannot be used: {it}")))?;
-    }
     let chosen = body.get("validator").filter(|it| !it.is_null());
     let chosen = chosen.map(|it| serde_json::from_value::<Chosen>(it.clone()));
     let validator = chosen
         .transpose()
         .map_err(|_| bad("validator must be {\"id\": …, \"params\": {…}}".to_owned()))?;
-    if let Some(chosen) = &validator {
-        validators::read(chosen, kind)
-            .map_err(|it| bad(format!("The validator cannot be used: {it}")))?;
-    }
     if custom_regex.is_none() && validator.is_none() {
         return Err(bad("Send a validator or a regex, and a value".to_owned()));
     }
     let column =
         Column { custom_regex, validator, ..Column::blank("value", kind, Maker::Developer) };
+    // What no column could have is refused here, too.
+    wish::can_check(&column)?;
     let value = body.get("value").unwrap_or(&Value::Null);
     let reason = values::to_stored(&column, value).err().map(|it| it.message);
     Answer::json(&json!({ "valid": reason.is_none(), "reason": reason }))
@@ -341,6 +336,7 @@ fn shown_work(schema: &crate::schema::Schema, work: &SchemaWork) -> Value {
         "table": table.map(|it| &it.name),
         "column": column.map(|it| &it.name),
         "state": work.state.as_str(),
+        "reason": work.reason,
         "rows": work.total,
         "done": work.done,
         "total": work.conflicts,
@@ -349,18 +345,10 @@ fn shown_work(schema: &crate::schema::Schema, work: &SchemaWork) -> Value {
     })
 }
 
-/// Ends work that is running: the job finds that it was refused, and clears up.
-async fn cancel_work(desk: Desk, names: Names) -> Reply {
+/// Ends work that is running, and has cleared away what it has left.
+async fn cancel_work(State(server): State<Server>, desk: Desk, names: Names) -> Reply {
     let id = names.get("id").to_owned();
-    let write = move |tx: &crate::store::Tx<'_>| {
-        let work =
-            schema_work::by_id(tx, &id)?.filter(|it| it.state == schema_work::State::Running);
-        let Some(mut work) = work else {
-            return Err(Error::bad_parameter("There is no such work under way"));
-        };
-        work.state = schema_work::State::Refused;
-        schema_work::update(tx, &work)
-    };
+    let write = move |tx: &crate::store::Tx<'_>| work::cancel(tx, &server, &id);
     desk.app()?.realm.data.write(write).await?;
     Ok(Answer::empty())
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::bulk;
 use super::columns::AT_ONCE;
+use super::{bulk, work};
 use crate::error::{Error, Result};
 use crate::events::{self, Actor, Author, Event};
 use crate::ids::UserId;
@@ -33,16 +33,9 @@ pub async fn all(change: &Change, name: &str) -> Result<()> {
     let keep = change.clone();
     let write = data.write(move |tx| {
         let work = SchemaWork {
-            id: keep.server.random.opaque(),
-            kind: "clear".to_owned(),
-            table: table.id.clone(),
             column: String::new(),
-            state: State::Running,
             total: objects::count(tx, &table)?,
-            done: 0,
-            conflicts: 0,
-            listed: Vec::new(),
-            created: keep.author.at,
+            ..work::fresh(&keep, "clear", (&table, &table.columns[0]))
         };
         schema_work::insert(tx, &work)?;
         let payload = format!("{} {}", work.id, columns::last_place(tx, &table)?);
@@ -74,7 +67,7 @@ pub async fn run(mut work: Work) -> Result<()> {
 fn step(tx: &Tx<'_>, change: &Change, payload: &str) -> Result<Mark> {
     let done = || Ok(Mark { checkpoint: "done".to_owned(), progress: 1000 });
     let (id, last) = payload.split_once(' ').unwrap_or((payload, ""));
-    let work = schema_work::by_id(tx, id)?.filter(|it| it.state == State::Running);
+    let work = schema_work::lock(tx, id)?.filter(|it| it.state == State::Running);
     let Some(mut work) = work else { return done() };
     let schema = store::schema::load(tx)?;
     let table = schema.tables().find(|it| it.id == work.table);

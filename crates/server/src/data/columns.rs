@@ -2,23 +2,24 @@
 //!
 //! Wire: users-api 5.2 and 6.5, data-api 1.5. Each change is one transaction: the catalog, what the
 //! database does for it, the event. Objects that are there and do not fit are counted and listed,
-//! and then nothing has changed (20040).
+//! and then nothing has changed (20040). What takes long in a large table is a job ([`work`]).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::change::fit;
+use super::work::{self, Plan};
 use super::{check, grow};
 use crate::clock::Seconds;
 use crate::error::{Error, Result};
 use crate::events::{self, Event};
-use crate::jobs::{self, Work};
+use crate::jobs::{self, Mark, Work};
 use crate::schema::wish::{self, Wish};
 use crate::schema::{
-    Column, Kind, NewColumn, PASSWORD, Rules, Schema, Table, USERS, common_columns,
+    Column, Kind, NewColumn, PASSWORD, Rules, Schema, Table, USERS, common_columns, values,
 };
-use crate::store::columns::{self, Index};
+use crate::store::columns::{self, Busy, Dropped, Index};
 use crate::store::{self, Tx};
 use crate::users::identity;
 use crate::users::write::Change;
@@ -28,9 +29,15 @@ const MOST_COLUMNS: usize = 400;
 /// Tables that an application can have.
 const MOST_TABLES: usize = 1000;
 /// Above that many rows what looks at all of them is a job.
-pub const AT_ONCE: i64 = 1000;
-/// Rows that are listed.
-pub const LISTED: u64 = 50;
+pub const AT_ONCE: u64 = 1000;
+/// How long a change waits for a lock: every later request on the table waits behind it. It is less
+/// than the time after which PostgreSQL looks for deadlocks.
+pub const LOCK_WAIT: Duration = Duration::from_millis(900);
+/// How often a change is tried that has not had a lock in time, and how long others go on between.
+const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(300);
+/// Rows of a dropped column that are emptied at a time.
+const BLANKED: u64 = 2_000;
 /// The job that drops for good what was taken out of the catalog.
 pub const DROP: &str = "schema.drop";
 /// How long it waits: longer than any request, and than other nodes take to hear of it.
@@ -50,13 +57,12 @@ pub struct Changed {
 async fn alter<T: Send + 'static>(
     change: &Change,
     about: &str,
-    alter: impl Fn(&Tx<'_>, &Change, &Schema) -> Result<(T, Value)> + Send + 'static,
+    alter: impl Fn(&Tx<'_>, &Change, &Schema) -> Result<(T, Value)> + Send + Sync + 'static,
 ) -> Result<(T, Arc<Schema>)> {
     let (owned, about) = (change.clone(), about.to_owned());
     let write = move |tx: &Tx<'_>| {
         let change = &owned;
-        // A long read must not have every later request wait behind this change.
-        tx.lock_timeout(std::time::Duration::from_secs(3))?;
+        tx.lock_timeout(LOCK_WAIT)?;
         store::schema::raise_version(tx)?;
         let (done, what) = alter(tx, change, &store::schema::load(tx)?)?;
         let random = &change.server.random;
@@ -64,20 +70,29 @@ async fn alter<T: Send + 'static>(
         let schema = grow::announce(tx, change, store::schema::load(tx)?)?;
         Ok::<_, Error>((done, schema))
     };
-    change.app.realm.data.write(write).await
+    let write = Arc::new(write);
+    for _ in 1..TRIES {
+        let again = Arc::clone(&write);
+        match change.app.realm.data.write(move |tx| again(tx)).await {
+            Err(error) if error.is_locked() => tokio::time::sleep(PAUSE).await,
+            done => return done,
+        }
+    }
+    change.app.realm.data.write(move |tx| write(tx)).await
 }
 
 fn find<'a>(schema: &'a Schema, table: &str) -> Result<&'a Arc<Table>> {
     schema.table(table).ok_or_else(|| Error::no_such_table(table))
 }
 
-/// The table, with nobody at work on it.
+/// The table, with nobody at work on it. Fails with 1138 and 20042 if somebody is.
 fn find_to_alter<'a>(tx: &Tx<'_>, schema: &'a Schema, name: &str) -> Result<&'a Arc<Table>> {
     let table = find(schema, name)?;
-    if table.is_users() {
-        store::identity_change::keep_writers_out(tx)?;
+    match store::schema_work::changing(tx, &table.id)?.as_deref() {
+        None => Ok(table),
+        Some("identity") => Err(Error::identity_changing()),
+        Some(_) => Err(Error::schema_busy()),
     }
-    Ok(table)
 }
 
 fn find_column<'a>(table: &'a Table, name: &str) -> Result<&'a Column> {
@@ -123,7 +138,7 @@ pub async fn create_table(change: &Change, name: &str, wishes: Vec<Wish>) -> Res
 pub async fn rename_table(change: &Change, name: &str, to: &str) -> Result<Arc<Table>> {
     let (from, wanted) = (name.to_owned(), to.to_owned());
     let rename = move |tx: &Tx<'_>, _: &Change, schema: &Schema| {
-        let table = find(schema, &from)?;
+        let table = find_to_alter(tx, schema, &from)?;
         if from != wanted {
             not_users(table, "renamed")?;
             table_name(schema, &wanted)?;
@@ -139,10 +154,10 @@ pub async fn rename_table(change: &Change, name: &str, to: &str) -> Result<Arc<T
 pub async fn drop_table(change: &Change, name: &str) -> Result<()> {
     let wanted = name.to_owned();
     let remove = move |tx: &Tx<'_>, change: &Change, schema: &Schema| {
-        let table = find(schema, &wanted)?;
+        let table = find_to_alter(tx, schema, &wanted)?;
         not_users(table, "deleted")?;
         let dropped = columns::delete_table(tx, &change.server.random, table, change.author.at)?;
-        drop_later(tx, change, &dropped)?;
+        drop_later(tx, change, &dropped, DROP_AFTER)?;
         Ok(((), json!({ "before": { "table": wanted } })))
     };
     alter(change, name, remove).await?;
@@ -156,22 +171,57 @@ fn not_users(table: &Table, what: &str) -> Result<()> {
     Ok(())
 }
 
-/// Has what was taken out of the catalog dropped for good, once nobody uses it any more.
-pub fn drop_later(tx: &Tx<'_>, change: &Change, dropped: &str) -> Result<()> {
-    let run_at = change.server.clock.now() + DROP_AFTER;
+/// Has that dropped for good after a while.
+pub fn drop_later(tx: &Tx<'_>, change: &Change, dropped: &str, after: Seconds) -> Result<()> {
+    let run_at = change.server.clock.now() + after;
     let job = store::jobs::New { kind: DROP, payload: dropped, dedupe: None, run_at };
     jobs::enqueue(tx, &change.server, &job)
 }
 
-/// The job that drops for good what was taken out of the catalog.
-pub async fn finish_drop(work: Work) -> Result<()> {
+/// The job that drops for good what was taken out of the catalog. Where that would write a large
+/// table anew, the column is emptied in parts and stays for a new one of its type.
+pub async fn finish_drop(mut work: Work) -> Result<()> {
     let id = work.job.payload.clone();
-    let data = work.data.with_deadline(std::time::Duration::from_mins(1));
-    data.write(move |tx| columns::drop_now(tx, &id)).await
+    let about = id.clone();
+    let look = work.data.read(move |db| {
+        let Some(dropped) = columns::dropped(db, &about)? else { return Ok(None) };
+        Ok::<_, Error>(Some((columns::is_dear(db, &dropped, AT_ONCE)?, dropped)))
+    });
+    let Some((is_dear, dropped)) = look.await? else { return Ok(()) };
+    if is_dear {
+        return blank(&mut work, &dropped).await;
+    }
+    let data = work.data.with_deadline(Duration::from_mins(1));
+    let drop = move |tx: &Tx<'_>| {
+        // With a long read open every request would wait behind this one.
+        tx.lock_timeout(LOCK_WAIT)?;
+        columns::drop_now(tx, &id)
+    };
+    data.write(drop).await
 }
 
-/// Adds a column. Objects that are there get its default if it is required: at once, or by a job if
-/// there are many; the column gets its rules then.
+/// Empties a dropped column, and keeps it.
+async fn blank(work: &mut Work, dropped: &Dropped) -> Result<()> {
+    loop {
+        let (id, dropped) = (work.job.payload.clone(), dropped.clone());
+        let after = work.job.checkpoint.parse().unwrap_or(i64::MIN);
+        work.chunk(move |tx| {
+            let last = columns::blank(tx, &dropped, after, BLANKED)?;
+            if last.is_none() {
+                columns::keep_husk(tx, &id)?;
+            }
+            let checkpoint = last.map_or_else(|| "done".to_owned(), |it| it.to_string());
+            Ok(Mark { checkpoint, progress: 500 })
+        })
+        .await?;
+        if work.job.checkpoint == "done" {
+            return Ok(());
+        }
+    }
+}
+
+/// Adds a column. Objects that are there get its default if it is required: in a large table by a
+/// job, whose id comes with the column.
 pub async fn add(change: &Change, table: &str, wish: Wish) -> Result<Changed> {
     let (name, wanted) = (table.to_owned(), wish.name.clone().unwrap_or_default());
     let column = wanted.clone();
@@ -182,19 +232,110 @@ pub async fn add(change: &Change, table: &str, wish: Wish) -> Result<Changed> {
             return Err(Error::too_many_columns(MOST_COLUMNS));
         }
         let (random, now) = (&change.server.random, change.author.at);
-        let bare = NewColumn { rules: Rules::default(), ..new.clone() };
-        store::schema::add_columns(tx, random, table, std::slice::from_ref(&bare), now)?;
+        let plain = NewColumn { rules: Rules::default(), ..new.clone() };
+        columns::lock_table(tx, table)?;
+        store::schema::add_columns(tx, random, table, std::slice::from_ref(&plain), now)?;
         let schema = store::schema::load(tx)?;
         let table = find(&schema, &name)?;
         let made = find_column(table, &wanted)?;
-        let next = Column { rules: new.rules, ..made.clone() };
-        let (made, work) = fit(tx, change, table, made, &next)?;
-        columns::update(tx, &made)?;
-        Ok((work, json!({ "table": name, "after": shown(&next) })))
+        let work = become_another(tx, change, (table, made), &wish)?;
+        let shown_as = Column { rules: new.rules, ..made.clone() };
+        Ok((work, json!({ "table": name, "after": shown(&shown_as) })))
     };
     let (work, schema) = alter(change, table, add).await?;
     let column = find_column(find(&schema, table)?, &column)?.clone();
     Ok(Changed { column, failing: None, work })
+}
+
+/// Makes a column what `wish` says, now or, if that takes long, by a job whose id is given.
+fn become_another(
+    tx: &Tx<'_>,
+    change: &Change,
+    (table, old): (&Table, &Column),
+    wish: &Wish,
+) -> Result<Option<String>> {
+    let mut new = wish::changed(table, old, wish.clone())?;
+    let plan = Plan::of(old, &new, wish.refuse_failing);
+    let hidden = table.is_users() && old.name == PASSWORD;
+    if hidden || !plan.is_long() {
+        columns::update(tx, &new)?;
+        return Ok(None);
+    }
+    if columns::has_more(tx, table, AT_ONCE)? {
+        return Ok(Some(work::begin(tx, change, (table, old, &new), wish)?));
+    }
+    columns::lock_table(tx, table)?;
+    if plan.looks() {
+        let rows = columns::scan(tx, table, old, i64::MIN, AT_ONCE + 1)?;
+        if plan.judges && check::is_dear(&new, &rows) {
+            return Ok(Some(work::begin(tx, change, (table, old, &new), wish)?));
+        }
+        let (mut conflicts, mut values) = (identity::Conflicts::default(), Vec::new());
+        for row in &rows {
+            match plan.becomes(old, &new, row) {
+                Ok(value) => values.push((row.seq, value)),
+                Err(why) => conflicts.add(json!({ "objectId": row.id, "reason": why })),
+            }
+        }
+        if conflicts.total > 0 {
+            return Err(refusal(&new, &conflicts));
+        }
+        if plan.moves {
+            let (random, now) = (&change.server.random, change.author.at);
+            new.physical = columns::make_place(tx, random, (table, &new), now)?.0;
+            for (seq, value) in &values {
+                columns::put(tx, (table, &new.physical), (*seq, value), Busy::Wait)?;
+            }
+        }
+    }
+    if let Some(default) = new.default.as_ref().filter(|_| plan.fills) {
+        let value = values::to_stored(&new, default)?;
+        columns::fill(tx, (table, &new), &value, (i64::MIN, i64::MAX), Busy::Wait)?;
+    }
+    if plan.unites {
+        let (total, listed) = columns::duplicates(tx, table, &new, identity::LISTED as u64)?;
+        if total > 0 {
+            let first: Vec<Value> = listed.iter().map(|it| json!({ "objectIds": it })).collect();
+            let what = format!("{total} values of {} are those of several objects", new.name);
+            return Err(Error::rows_in_the_way(what).with_list(total, &first));
+        }
+    }
+    put_in_force(tx, change, (table, old, &mut new), plan.moves)?;
+    Ok(None)
+}
+
+/// The catalog and the indexes say what `new` says. Writers are kept out, and its rows fit.
+pub fn put_in_force(
+    tx: &Tx<'_>,
+    change: &Change,
+    (table, old, new): (&Table, &Column, &mut Column),
+    moves: bool,
+) -> Result<()> {
+    let has_index = |it: &Column| index(it) != Index::None;
+    if has_index(old) || has_index(new) {
+        columns::lock_table(tx, table)?;
+    }
+    if moves {
+        let (random, now) = (&change.server.random, change.author.at);
+        columns::set_index(tx, table, old, Index::None)?;
+        columns::move_in(tx, table, &new.physical)?;
+        let dropped = columns::move_out(tx, random, (table, old), now)?;
+        drop_later(tx, change, &dropped, DROP_AFTER)?;
+    }
+    if !new.identity {
+        columns::set_index(tx, table, new, index(new))?;
+    }
+    columns::update(tx, new)
+}
+
+/// 20040: objects do not fit what a column is to become.
+fn refusal(column: &Column, found: &identity::Conflicts) -> Error {
+    let (total, name) = (found.total, &column.name);
+    let what = format!(
+        "{total} objects do not fit what {name} is to become. Correct them, or give a default if they \
+         lack a value"
+    );
+    Error::rows_in_the_way(what).with_list(total, &found.first)
 }
 
 /// The index that goes with the rules of a column. Identities are unique by a constraint of their
@@ -207,75 +348,65 @@ pub fn index(column: &Column) -> Index {
     }
 }
 
-/// Changes a column.
+/// Changes a column. What takes long in a large table goes on as a job: until it is done, nothing of
+/// the wish is in force.
 pub async fn change(change: &Change, table: &str, column: &str, wish: Wish) -> Result<Changed> {
-    if wish.refuse_failing {
-        check::refuse(&change.app, table, column, &wish).await?;
-    }
     let (name, wanted) = (table.to_owned(), column.to_owned());
     let edit = move |tx: &Tx<'_>, change: &Change, schema: &Schema| {
         let table = find_to_alter(tx, schema, &name)?;
         let old = find_column(table, &wanted)?;
-        not_busy(old)?;
-        let mut new = wish::changed(table, old, wish.clone())?;
+        let new = wish::changed(table, old, wish.clone())?;
         if wish.identity == Some(false) && old.identity {
             let message = "Users must log in with something. Make another property the identity";
             return Err(Error::bad_parameter(message));
         }
-        let hidden = table.is_users() && old.name == PASSWORD;
-        let (mut failing, mut work) = (None, None);
-        if !hidden {
-            (new, work) = fit(tx, change, table, old, &new)?;
-        }
-        if work.is_some() {
-            if wish.identity == Some(true) && !old.identity {
-                return Err(Error::bad_parameter(
-                    "The column must change first. Make it the identity when that is done",
-                ));
-            }
-            let what = json!({ "table": name, "before": shown(old), "work": work });
-            return Ok(((new.id, failing, work), what));
-        }
-        columns::update(tx, &new)?;
-        let rechecked = (&old.custom_regex, &old.validator) != (&new.custom_regex, &new.validator)
-            && (new.custom_regex.is_some() || new.validator.is_some());
-        let many = columns::has_more(tx, table, AT_ONCE)?;
-        // Of many rows only how far the work has got is told, and for that they are counted.
-        let total = |tx: &Tx<'_>| columns::count(tx, table);
-        if rechecked && !hidden {
-            if many {
-                work = Some(check::later(tx, change, (table, &new), total(tx)?)?);
-            } else {
-                let found = check::all(tx, table, &new)?;
-                if wish.refuse_failing && found.total > 0 {
-                    return Err(check::refusal(&new, &found));
-                }
-                failing = Some(found);
-            }
-        }
-        if wish.identity == Some(true) && !old.identity {
+        may_be_without(change, table, old, &new)?;
+        let to_identity = wish.identity == Some(true) && !old.identity;
+        if to_identity {
             identity::may_be(table, &new)?;
-            if many {
-                work = Some(identity::change_later(tx, change, (table, &new), total(tx)?)?);
-            } else {
-                let fresh = store::schema::load(tx)?;
-                let table = find(&fresh, &name)?;
-                identity::change_now(tx, change, table, &new)?;
+        }
+        let mut work = become_another(tx, change, (table, old), &wish)?;
+        if work.is_some() && to_identity {
+            let message = "Change the column first, and make it the identity then";
+            return Err(Error::bad_parameter(message));
+        }
+        let fresh = store::schema::load(tx)?;
+        let table = find(&fresh, &name)?;
+        let now = table.columns.iter().find(|it| it.id == old.id);
+        let now = now.ok_or_else(|| Error::internal("a column is gone that was changed"))?;
+        let mut failing = None;
+        let hidden = table.is_users() && old.name == PASSWORD;
+        if work.is_none() && work::is_rechecked(old, now) && !hidden {
+            failing = check::all(tx, table, now)?;
+            if failing.is_none() {
+                work = Some(check::later(tx, change, (table, now))?);
             }
         }
-        let what = json!({ "table": name, "before": shown(old), "after": shown(&new) });
-        Ok(((new.id, failing, work), what))
+        if to_identity {
+            work = identity::change(tx, change, table, now)?;
+        }
+        let what = json!({ "table": name, "before": shown(old), "after": shown(now) });
+        Ok(((now.id.clone(), failing, work), what))
     };
     let ((id, failing, work), schema) = alter(change, table, edit).await?;
-    let table = find(&schema, table)?;
-    let column = table.columns.iter().find(|it| it.id == id).cloned();
+    let column = schema.tables().flat_map(|it| &it.columns).find(|it| it.id == id).cloned();
     let column = column.ok_or_else(|| Error::internal("a column is gone that was changed"))?;
     Ok(Changed { column, failing, work })
 }
 
-/// Refuses while a job is changing the column (1138).
-fn not_busy(column: &Column) -> Result<()> {
-    if column.becoming.is_some() { Err(Error::schema_busy()) } else { Ok(()) }
+/// Refuses to take `email` away from those who register while they must confirm it (3038).
+fn may_be_without(change: &Change, table: &Table, old: &Column, new: &Column) -> Result<()> {
+    let needed = change.app.settings.registration.email_confirmation_required;
+    if needed && table.is_users() && old.name == "email" && new.name != old.name {
+        return Err(email_needed());
+    }
+    Ok(())
+}
+
+fn email_needed() -> Error {
+    Error::bad_parameter(
+        "Users confirm their registration by email. Switch that off before the property goes",
+    )
 }
 
 /// Drops a column with its values.
@@ -285,10 +416,14 @@ pub async fn drop_column(change: &Change, table: &str, column: &str) -> Result<(
         let table = find_to_alter(tx, schema, &name)?;
         let old = find_column(table, &wanted)?;
         wish::may_drop(table, old)?;
-        not_busy(old)?;
+        let needed = change.app.settings.registration.email_confirmation_required;
+        if needed && table.is_users() && old.name == "email" {
+            return Err(email_needed());
+        }
+        columns::lock_table(tx, table)?;
         let (random, now) = (&change.server.random, change.author.at);
         let dropped = columns::delete(tx, random, table, old, now)?;
-        drop_later(tx, change, &dropped)?;
+        drop_later(tx, change, &dropped, DROP_AFTER)?;
         Ok(((), json!({ "table": name, "before": shown(old) })))
     };
     alter(change, table, remove).await?;

@@ -80,7 +80,7 @@ pub fn hold(tx: &Tx<'_>, change: &Change, name: &str, tables: Tables) -> Result<
         Tables::Stay => store::schema::hold(tx)?,
         Tables::Grow => {
             // A reader that takes long must not make all others wait behind this.
-            tx.lock_timeout(std::time::Duration::from_secs(2))?;
+            tx.lock_timeout(super::columns::LOCK_WAIT)?;
             store::schema::hold_to_change(tx)?
         }
     };
@@ -132,6 +132,7 @@ pub fn grown(
             return Err(too_much("tables"));
         }
         store::schema::create_table(tx, random, name, &common_columns(), now)?;
+        store::schema::is_clients(tx, name)?;
         schema = store::schema::load(tx)?;
     }
     let table = schema.table(name).cloned().ok_or_else(|| Error::no_such_table(name))?;
@@ -145,6 +146,9 @@ pub fn grown(
         }
     }
     if !columns.is_empty() {
+        if store::schema_work::is_building(tx, &table.id)? {
+            return Err(Error::overloaded(2));
+        }
         let made = store::schema::made_by_clients(tx, &table, now - DAY)?;
         let more = i64::try_from(columns.len()).unwrap_or(i64::MAX);
         if table.columns.len() + columns.len() > MOST_COLUMNS || made + more > MOST_A_DAY {

@@ -1,7 +1,6 @@
 //! Objects of any table: reading, saving, deleting, one or many; and the tables themselves.
 
 pub mod bulk;
-pub mod change;
 pub mod check;
 pub mod clear;
 pub mod columns;
@@ -14,6 +13,7 @@ mod operands;
 pub mod save;
 mod select;
 mod where_clause;
+pub mod work;
 pub mod write;
 
 pub use find::{console_count, console_find, find_table, query, read_one};
@@ -26,12 +26,16 @@ use crate::users::deleted;
 use crate::web::shape::{any, flag, list, named, number, object, text};
 use crate::web::{Access, Route, Token, delete, get, post, put};
 
+/// How often work on a column is tried without getting on: some hours.
+pub const TRIES: i64 = 20;
+
 /// The work of this feature that outlives a request.
 pub fn jobs() -> Vec<Kind> {
     vec![
         Kind::new(columns::DROP, 100, columns::finish_drop),
-        Kind::new(check::JOB, 100, check::run),
-        Kind::new(change::JOB, 100, change::run),
+        Kind::new(check::JOB, TRIES, check::run).or_else(work::given_up),
+        Kind::new(work::JOB, TRIES, work::run).or_else(work::given_up),
+        Kind::new(work::CLEAR, 100, work::clear),
         Kind::new(clear::JOB, 100, clear::run),
     ]
 }

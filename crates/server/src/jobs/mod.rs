@@ -35,7 +35,11 @@ pub struct Kind {
     /// For what is done again and again: the time from the end of one round to the next.
     pub every: Option<Seconds>,
     run: Arc<dyn Fn(Work) -> BoxFuture<'static, Result<()>> + Send + Sync>,
+    given_up: GivenUp,
 }
+
+/// What is written down when a job is given up, by its payload.
+type GivenUp = fn(&Tx<'_>, &Server, &str) -> Result<()>;
 
 impl Kind {
     /// Work that is done when somebody asks for it.
@@ -44,7 +48,14 @@ impl Kind {
         F: Fn(Work) -> R + Send + Sync + 'static,
         R: Future<Output = Result<()>> + Send + 'static,
     {
-        Self { name, tries, every: None, run: Arc::new(move |work| Box::pin(run(work))) }
+        let run = Arc::new(move |work| -> BoxFuture<'static, Result<()>> { Box::pin(run(work)) });
+        Self { name, tries, every: None, run, given_up: |_, _, _| Ok(()) }
+    }
+
+    /// The same work; `given_up` is part of the transaction that gives it up.
+    #[must_use]
+    pub fn or_else(self, given_up: GivenUp) -> Self {
+        Self { given_up, ..self }
     }
 
     /// Work that the timetable asks for; it is never given up. Nodes that share the data take turns:

@@ -335,12 +335,14 @@ impl Crew {
             }
             End::Failed(error, kind) => {
                 let random = u64::from_le_bytes(server.random.bytes());
-                let tries = kind.tries;
+                let (tries, given_up) = (kind.tries, kind.given_up);
                 let cause = error.clone();
                 let failed = move |tx: &Tx<'_>| {
                     let Some(attempts) = jobs::tries(tx, &keep)? else { return Ok(None) };
                     let next = rules::next_try(attempts, tries, now, random);
-                    jobs::failed(tx, &keep, &error, (now, next))?;
+                    if jobs::failed(tx, &keep, &error, (now, next))? && next.is_none() {
+                        given_up(tx, &server, &keep.payload)?;
+                    }
                     Ok::<_, Error>(Some((attempts, next.is_none())))
                 };
                 if let Some((attempt, last)) = data.write(failed).await? {

@@ -3,7 +3,6 @@
 //! **Invariant:** a name from a request is a key into [`Schema`]; the physical names that reach SQL
 //! come out of it and from nowhere else.
 
-pub mod becoming;
 pub mod identity;
 pub mod names;
 pub mod patterns;
@@ -133,8 +132,6 @@ pub struct Column {
     pub checks: Checks,
     /// Whose it is.
     pub maker: Maker,
-    /// What it will be, while a job changes it.
-    pub becoming: Option<Box<Column>>,
 }
 
 impl Column {
@@ -153,35 +150,19 @@ impl Column {
             validator: None,
             checks: Checks::default(),
             maker,
-            becoming: None,
         }
     }
 
     fn asks_for_nothing(&self) -> bool {
-        !self.is_required() && !self.identity && self.default.is_none() && self.becoming.is_none()
+        !self.rules.required && !self.identity && self.default.is_none()
     }
 
     fn asks_for_the_same(&self, other: &Self) -> bool {
-        let next = |it: &Self| it.becoming.as_ref().map(|it| becoming::to_json(it));
         (self.identity, self.maker) == (other.identity, other.maker)
-            && becoming::to_json(self) == becoming::to_json(other)
-            && next(self) == next(other)
-    }
-
-    /// Whether an object must have a value, now or as soon as it is what it will be.
-    pub fn is_required(&self) -> bool {
-        self.rules.required || self.becoming.as_ref().is_some_and(|it| it.rules.required)
-    }
-
-    /// The value of an object that comes without one.
-    pub fn value_without(&self) -> Option<&Value> {
-        let next = self.becoming.as_ref().filter(|it| it.physical == self.physical);
-        self.default.as_ref().or_else(|| next.and_then(|it| it.default.as_ref()))
-    }
-
-    /// Whether an object that comes without a value gets one, here or in the new place.
-    pub fn fills(&self) -> bool {
-        self.default.is_some() || self.becoming.as_ref().is_some_and(|it| it.default.is_some())
+            && (self.kind, self.size, self.rules) == (other.kind, other.size, other.rules)
+            && (&self.name, &self.physical) == (&other.name, &other.physical)
+            && (&self.default, &self.custom_regex) == (&other.default, &other.custom_regex)
+            && self.validator == other.validator
     }
 }
 

@@ -17,11 +17,11 @@ pub type Cells = Vec<(String, engine::Value)>;
 pub fn is_complete(table: &Table, body: &Map<String, Value>, kept: &[String]) -> Result<()> {
     // A password that is missing has a code of its own.
     let apart = |it: &Column| it.name == PASSWORD && table.is_users();
-    let required = |it: &&Column| it.is_required() && it.maker != Maker::System && !apart(it);
+    let required = |it: &&Column| it.rules.required && it.maker != Maker::System && !apart(it);
     for column in table.columns.iter().filter(required) {
         match body.get(&column.name) {
             None if kept.contains(&column.name) => {}
-            None | Some(Value::Null) if !column.fills() => {
+            None | Some(Value::Null) if column.default.is_none() => {
                 return Err(if table.is_users() {
                     Error::required(&column.name)
                 } else {
@@ -56,7 +56,7 @@ pub fn of_new(table: &Table, body: &Map<String, Value>, kept: &[String]) -> Resu
             continue;
         }
         let sent = body.get(&column.name).filter(|it| !it.is_null());
-        if let Some(value) = sent.or(column.value_without()) {
+        if let Some(value) = sent.or(column.default.as_ref()) {
             cells.add(table, column, value)?;
         } else if body.contains_key(&column.name) {
             cells.all.push((column.name.clone(), engine::Value::Null));
@@ -113,10 +113,10 @@ pub fn of_changed(table: &Table, body: &Map<String, Value>) -> Result<Cells> {
             continue;
         }
         let blank = value.as_str().is_some_and(|it| it.trim().is_empty());
-        if column.is_required() && value.is_null() && !table.is_users() {
+        if column.rules.required && value.is_null() && !table.is_users() {
             return Err(Error::null_required(name));
         }
-        if column.is_required() && (blank || value.is_null()) {
+        if column.rules.required && (blank || value.is_null()) {
             return Err(empty(table, name));
         }
         cells.add(table, column, value)?;

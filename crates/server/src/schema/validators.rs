@@ -316,6 +316,14 @@ struct Ready {
     broken: bool,
 }
 
+/// What it costs at the worst to check one character of a value of that column, in places of its
+/// expression.
+pub fn weight(column: &Column) -> u64 {
+    let own = column.custom_regex.as_deref().map_or(0, patterns::weight);
+    // The ready-made ones are ours, and small.
+    own.max(20)
+}
+
 /// Why a value does not pass, after "The value of …".
 ///
 /// `stored` is what the column would store. `None`: it passes.

@@ -11,6 +11,8 @@ use crate::error::{Error, Result};
 
 /// The longest default, in characters.
 const LONGEST_DEFAULT: usize = 500;
+/// The most characters of a number, as a text.
+const NUMBER_SIZE: u32 = 32;
 /// Names that clients send along with objects, and so no column can have.
 const ACCOMPANYING: &[&str] = &["___class", "___jsonclass", "__meta"];
 
@@ -53,6 +55,8 @@ pub struct Wish {
     validator: Asked<Chosen>,
     /// Whether a validator that rows fail is refused.
     pub refuse_failing: bool,
+    /// What it was read from.
+    pub sent: Map<String, Value>,
 }
 
 fn bad(what: impl std::fmt::Display) -> Error {
@@ -116,6 +120,7 @@ pub fn read(body: &Map<String, Value>) -> Result<Wish> {
         regex,
         validator,
         refuse_failing,
+        sent: body.clone(),
     })
 }
 
@@ -152,7 +157,8 @@ fn not_verdict(table: &Table, name: &str) -> Result<()> {
     Ok(())
 }
 
-fn kind(word: &str) -> Result<Kind> {
+/// The type of that word. Fails with 3038.
+pub fn kind(word: &str) -> Result<Kind> {
     let word = if word == "EXTENDED_STRING" { "TEXT" } else { word };
     Kind::parse(word).ok_or_else(|| {
         bad("dataType must be STRING, TEXT, EXTENDED_STRING, INT, DOUBLE, BOOLEAN, DATETIME, JSON or FILE_REF")
@@ -320,21 +326,28 @@ fn is_sound(table: &Table, old: &Column, new: &Column) -> Result<()> {
     if new.rules.unique && new.default.is_some() {
         return Err(bad(format!("{name} cannot be unique and have a default")));
     }
+    can_check(new)?;
+    if let Some(default) = &new.default {
+        values::to_stored(new, default)
+            .map_err(|it| bad(format!("The default cannot be used: {}", it.message)))?;
+    }
+    Ok(())
+}
+
+/// Refuses an expression or a validator that a column of that type cannot have. Fails with 3038.
+pub fn can_check(new: &Column) -> Result<()> {
     if let Some(pattern) = &new.custom_regex {
         if !MATCHABLE.contains(&new.kind) {
             let kind = new.kind.as_str();
             return Err(bad(format!("A {kind} cannot be matched against an expression")));
         }
-        patterns::compile(pattern)
-            .map_err(|it| bad(format!("The expression cannot be used: {it}")))?;
+        let cannot = |it: String| bad(format!("The expression cannot be used: {it}"));
+        patterns::compile(pattern).map_err(cannot)?;
+        patterns::is_quick(pattern, new.size.unwrap_or(NUMBER_SIZE)).map_err(cannot)?;
     }
     if let Some(chosen) = &new.validator {
         validators::read(chosen, new.kind)
             .map_err(|it| bad(format!("The validator cannot be used: {it}")))?;
-    }
-    if let Some(default) = &new.default {
-        values::to_stored(new, default)
-            .map_err(|it| bad(format!("The default cannot be used: {}", it.message)))?;
     }
     Ok(())
 }

@@ -424,10 +424,15 @@ async fn look(
             (None, None) => Known::Not,
         };
         let place = place.unwrap_or_else(|| source.clone());
-        let (account, here) = (failures::tally(db, &key)?, attempts::tally(db, &key, &place)?);
+        let seen = failures::with_flying(db, &key)?;
+        let (account, here) = (seen.0, attempts::tally(db, &key, &place)?);
         let verdict = decide(account, here, guesses, known == Known::Device, now);
         let is_first = account.count == 0 && here.count == 0;
-        let busy = shared && account.last + EVALUATED > now && failures::flying(db, &key)? > 0;
+        // Each statement sees another moment: what has changed meanwhile may have made room.
+        let busy = shared && verdict != Verdict::Go && {
+            let later = failures::with_flying(db, &key)?;
+            seen != later || (later.1 > 0 && account.last + EVALUATED > now)
+        };
         let note = came.is_none_or(|it| it + NOTE_AGAIN <= now);
         Ok::<_, Error>(Found { user, verdict, place, known, is_first, busy, note })
     });
@@ -488,7 +493,7 @@ async fn admit(
             now,
         );
         if verdict != Verdict::Go {
-            return Ok((verdict, 0, is_shared && failures::flying(tx, &key)? > 0));
+            return Ok((verdict, 0, is_shared && failures::with_flying(tx, &key)?.1 > 0));
         }
         if let Some((source, rate)) = &bucket
             && let Some(wait) = sources::take(tx, (GUESS, source), *rate, now)?

@@ -5,15 +5,16 @@
 
 use engine::{Built, Flow, Value as Stored};
 use sea_query::{
-    Alias, Asterisk, Cond, Expr, ExprTrait as _, Func, LockType, Order, Query, SelectStatement,
+    Alias, Asterisk, Cond, Expr, ExprTrait as _, Func, LockBehavior, LockType, Order, Query,
+    SelectStatement,
 };
 
 use super::objects::{bound, built, place};
-use super::{Db, Row, Tx, schema};
+use super::{Db, Tx, schema};
 use crate::clock::Millis;
 use crate::error::Result;
 use crate::ids::Random;
-use crate::schema::{Column, Table, becoming, names};
+use crate::schema::{Column, Kind, Table};
 
 /// Writes down what a column has become: all but its maker and its place.
 pub fn update(tx: &Tx<'_>, column: &Column) -> Result<()> {
@@ -54,38 +55,7 @@ pub fn delete(
     set_index(tx, table, column, Index::None)?;
     let sql = "delete from sys.columns where app_id = ?1 and id = ?2";
     tx.exec(sql, &[&tx.app(), &column.id])?;
-    drop_later(tx, random, &table.physical, Some(&column.physical), now)
-}
-
-/// Makes a place for what a column will be, empty, and gives its name.
-pub fn add_place(tx: &Tx<'_>, table: &Table, next: &Column) -> Result<String> {
-    let taken = schema::taken(tx, table)?;
-    let physical = names::physical(&next.name, &taken.iter().map(String::as_str));
-    let kind = tx.dialect().column_type(next.kind.stored());
-    let quoted = tx.dialect().quote(&physical);
-    let table = tx.dialect().quote(&table.physical);
-    tx.batch(&format!("ALTER TABLE app.{table} ADD COLUMN {quoted} {kind};"))?;
-    Ok(physical)
-}
-
-/// Has a place of a column dropped for good by [`drop_now`]; gives the id for that.
-pub fn drop_place(
-    tx: &Tx<'_>,
-    random: &Random,
-    table: &Table,
-    place: &Column,
-    now: Millis,
-) -> Result<String> {
-    set_index(tx, table, place, Index::None)?;
-    drop_later(tx, random, &table.physical, Some(&place.physical), now)
-}
-
-/// Writes down what a column will be, or that it stays what it is.
-pub fn set_becoming(tx: &Tx<'_>, column: &Column, next: Option<&Column>) -> Result<()> {
-    let sql = "update sys.columns set becoming = ?3 where app_id = ?1 and id = ?2";
-    let json = next.map(|it| becoming::to_json(it).to_string());
-    tx.exec(sql, &[&tx.app(), &column.id, &json])?;
-    Ok(())
+    move_out(tx, random, (table, column), now)
 }
 
 /// Renames a table; its physical name stays.
@@ -100,43 +70,113 @@ pub fn delete_table(tx: &Tx<'_>, random: &Random, table: &Table, now: Millis) ->
     let sql = "delete from sys.columns where app_id = ?1 and table_id = ?2";
     tx.exec(sql, &[&tx.app(), &table.id])?;
     tx.exec("delete from sys.tables where app_id = ?1 and id = ?2", &[&tx.app(), &table.id])?;
-    drop_later(tx, random, &table.physical, None, now)
+    drop_later(tx, random, (&table.physical, None), now)
 }
 
 fn drop_later(
     tx: &Tx<'_>,
     random: &Random,
-    table: &str,
-    column: Option<&str>,
+    (table, column): (&str, Option<(&str, Kind)>),
     now: Millis,
 ) -> Result<String> {
     let id = random.opaque();
-    let sql = "insert into sys.dropped (app_id, id, table_name, column_name, at)
-               values (?1, ?2, ?3, ?4, ?5)";
-    tx.exec(sql, &[&tx.app(), &id, &table, &column, &now])?;
+    let sql = "insert into sys.dropped (app_id, id, table_name, column_name, type, at)
+               values (?1, ?2, ?3, ?4, ?5, ?6)";
+    let kind = column.map(|it| tx.dialect().column_type(it.1.stored()));
+    tx.exec(sql, &[&tx.app(), &id, &table, &column.map(|it| it.0), &kind, &now])?;
     Ok(id)
+}
+
+/// What was taken out of the catalog and is still in the database, by physical names.
+#[derive(Clone, Debug)]
+pub struct Dropped {
+    /// The table.
+    pub table: String,
+    /// The column; none for the whole table.
+    pub column: Option<String>,
+}
+
+/// What that id stands for; `None` if it is gone.
+pub fn dropped(db: &Db<'_>, id: &str) -> Result<Option<Dropped>> {
+    let sql = "select table_name, column_name from sys.dropped
+               where app_id = ?1 and id = ?2 and is_husk = false";
+    let read = |row: &super::Row<'_>| {
+        Ok(Dropped { table: row.get("table_name")?, column: row.get("column_name")? })
+    };
+    Ok(db.row(sql, &[&db.app(), &id], read)?)
+}
+
+/// Empties a dropped column in the rows after that place in the order of insertion, at most so many;
+/// gives the last of them, or `None` if there were no more.
+pub fn blank(tx: &Tx<'_>, dropped: &Dropped, after: i64, most: u64) -> Result<Option<i64>> {
+    let Some(column) = &dropped.column else { return Ok(None) };
+    let table = table_of(dropped);
+    let seq = || Expr::col(Alias::new(".seq"));
+    let mut part = Query::select();
+    part.column(Alias::new(".seq")).from(place(tx, &table)).and_where(seq().gt(after));
+    part.order_by(Alias::new(".seq"), Order::Asc).limit(most);
+    let mut last = None;
+    tx.each(&built(tx, &part), &mut |row| {
+        if let engine::ValueRef::Int(it) = row.at(0)? {
+            last = Some(it);
+        }
+        Ok(Flow::Continue)
+    })?;
+    if let Some(last) = last {
+        let mut query = Query::update();
+        query.table(place(tx, &table)).value(Alias::new(column), bound(&Stored::Null));
+        query.and_where(seq().gt(after)).and_where(seq().lte(last));
+        query.and_where(Expr::col(Alias::new(column)).is_not_null());
+        tx.exec_built(&built(tx, &query))?;
+    }
+    Ok(last)
+}
+
+/// Whether dropping it would write more than so many rows anew.
+pub fn is_dear(db: &Db<'_>, dropped: &Dropped, rows: u64) -> Result<bool> {
+    if dropped.column.is_none() || db.dialect().drops_at_once() {
+        return Ok(false);
+    }
+    has_more(db, &table_of(dropped), rows)
+}
+
+fn table_of(dropped: &Dropped) -> Table {
+    Table {
+        id: String::new(),
+        name: dropped.table.as_str().into(),
+        physical: dropped.table.clone(),
+        columns: Vec::new(),
+    }
+}
+
+/// Keeps a dropped column, which is empty by now, for a new one of its type.
+pub fn keep_husk(tx: &Tx<'_>, id: &str) -> Result<()> {
+    let sql = "update sys.dropped set is_husk = true where app_id = ?1 and id = ?2";
+    tx.exec(sql, &[&tx.app(), &id])?;
+    Ok(())
 }
 
 /// Drops what was taken out of the catalog before. Repeatable.
 pub fn drop_now(tx: &Tx<'_>, id: &str) -> Result<()> {
-    let sql = "delete from sys.dropped where app_id = ?1 and id = ?2
-               returning table_name, column_name";
-    let read =
-        |row: &super::Row<'_>| Ok((row.get::<String>("table_name")?, row.get("column_name")?));
-    let found: Option<(String, Option<String>)> = tx.row(sql, &[&tx.app(), &id], read)?;
-    let Some((table, column)) = found else { return Ok(()) };
-    let table = tx.dialect().quote(&table);
-    let Some(column) = column else {
-        // Its columns that waited went with it.
+    let Some(Dropped { table, column }) = dropped(tx, id)? else { return Ok(()) };
+    let place = tx.dialect().quote(&table);
+    if let Some(column) = column {
+        // If the whole table waits, too, its columns go with it.
+        let whole = "select id from sys.dropped where app_id = ?1 and table_name = ?2
+                     and column_name is null";
+        if tx.row(whole, &[&tx.app(), &table], |row| row.get::<String>("id"))?.is_none() {
+            let (table, quoted) = (place, tx.dialect().quote(&column));
+            tx.batch(&format!("ALTER TABLE app.{table} DROP COLUMN {quoted};"))?;
+        }
+        let sql = "delete from sys.dropped where app_id = ?1 and id = ?2";
+        tx.exec(sql, &[&tx.app(), &id])?;
+    } else {
+        let dropped = &table;
+        let table = place;
         tx.batch(&format!("DROP TABLE IF EXISTS app.{table};"))?;
-        return Ok(());
-    };
-    let exists = "select id from sys.dropped where app_id = ?1 and table_name = ?2
-                  and column_name is null";
-    let bare = table.trim_matches('"').replace("\"\"", "\"");
-    if tx.row(exists, &[&tx.app(), &bare], |row| row.get::<String>("id"))?.is_none() {
-        let quoted = tx.dialect().quote(&column);
-        tx.batch(&format!("ALTER TABLE app.{table} DROP COLUMN {quoted};"))?;
+        let sql = "delete from sys.dropped where app_id = ?1 and (id = ?2 or (
+                       table_name = ?3 and is_husk))";
+        tx.exec(sql, &[&tx.app(), &id, dropped])?;
     }
     Ok(())
 }
@@ -152,153 +192,75 @@ pub enum Index {
     Unique,
 }
 
-/// The names of a column's indexes, quoted: the unique one and the plain one. Another place of the
-/// same column has others.
-fn index_names(db: &Db<'_>, column: &Column) -> [String; 2] {
-    let mix = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
-    let place = column.physical.bytes().fold(0x811c_9dc5, mix);
-    ["uq", "ix"].map(|it| db.dialect().quote(&format!("{it}_{}_{place:08x}", column.id)))
-}
-
 /// Makes the index of a column be that one. Fails with 1155 if rows have the same value.
 pub fn set_index(tx: &Tx<'_>, table: &Table, column: &Column, index: Index) -> Result<()> {
-    let [unique, plain] = index_names(tx, column);
-    for (kind, key) in [(Index::Unique, &unique), (Index::Plain, &plain)] {
-        if kind != index {
-            tx.batch(&format!("DROP INDEX IF EXISTS app.{key};"))?;
-        }
+    for kind in [Index::Unique, Index::Plain].into_iter().filter(|it| *it != index) {
+        let key = tx.dialect().quote(&index_name(column, kind));
+        tx.batch(&format!("DROP INDEX IF EXISTS app.{key};"))?;
     }
     create_index(tx, table, column, index, "")
 }
 
-/// Builds the index of a column beside those who write, if the engine can; else in a transaction.
-/// Stands alone (see `Database::alone`). Repeatable: what a try before has left is built anew.
-/// Fails with 1155 if rows have the same value.
-pub fn build_index(tx: &Tx<'_>, table: &Table, column: &Column, index: Index) -> Result<()> {
-    let lock = tx.dialect().concurrently();
-    let [unique, plain] = index_names(tx, column);
-    let key = if index == Index::Unique { unique } else { plain };
-    tx.batch(&format!("DROP INDEX{lock} IF EXISTS app.{key};"))?;
-    create_index(tx, table, column, index, lock)
+/// Which rows of a table are asked about.
+#[derive(Clone, Copy, Debug)]
+pub enum Rows {
+    /// All.
+    All,
+    /// Those without a value.
+    Empty,
+    /// Those with a value.
+    Filled,
+    /// Those with a text of more characters.
+    Longer(u32),
 }
 
-/// Drops the indexes of a column beside those who write. Stands alone, too.
-pub fn drop_index(tx: &Tx<'_>, column: &Column) -> Result<()> {
-    let lock = tx.dialect().concurrently();
-    for key in index_names(tx, column) {
-        tx.batch(&format!("DROP INDEX{lock} IF EXISTS app.{key};"))?;
-    }
-    Ok(())
-}
-
-fn create_index(
-    tx: &Tx<'_>,
-    table: &Table,
-    column: &Column,
-    index: Index,
-    lock: &str,
-) -> Result<()> {
-    let dialect = tx.dialect();
-    let [unique, plain] = index_names(tx, column);
-    let quoted = dialect.quote(&column.physical);
-    let table = dialect.quote(&table.physical);
-    let sql = match index {
-        Index::None => return Ok(()),
-        Index::Plain => {
-            let (key, columns) = (plain, dialect.index_columns(&quoted));
-            format!("CREATE INDEX{lock} IF NOT EXISTS {key} ON app.{table} ({columns});")
-        }
-        Index::Unique => {
-            let key = unique;
-            format!("CREATE UNIQUE INDEX{lock} IF NOT EXISTS {key} ON app.{table} ({quoted});")
-        }
-    };
-    Ok(tx.batch(&sql)?)
-}
-
-/// How many rows there are; guests do not count, since no rule of a column is theirs.
-pub fn count(db: &Db<'_>, table: &Table) -> Result<i64> {
+/// How many of those rows there are; guests do not count, since no rule of a column is theirs.
+pub fn count(db: &Db<'_>, table: &Table, column: &Column, rows: Rows) -> Result<i64> {
     let mut query = Query::select();
     query.expr(Func::count(Expr::col(Asterisk))).from(place(db, table));
-    query.cond_where(no_guests(table));
+    query.cond_where(which(table, column, rows));
     one_number(db, &built(db, &query))
 }
 
-/// Whether the table has more rows than that, guests included. It looks at no more of them.
-pub fn has_more(db: &Db<'_>, table: &Table, than: i64) -> Result<bool> {
-    let mut query = Query::select();
-    query.column(Alias::new(".seq")).from(place(db, table));
-    query.limit(1).offset(u64::try_from(than).unwrap_or_default());
-    let mut found = false;
-    db.each(&built(db, &query), &mut |_| {
-        found = true;
-        Ok(Flow::Stop)
-    })?;
-    Ok(found)
-}
-
-/// The place of the latest row in the order of insertion.
-pub fn last_place(db: &Db<'_>, table: &Table) -> Result<i64> {
-    let mut query = Query::select();
-    query.column(Alias::new(".seq")).from(place(db, table));
-    query.order_by(Alias::new(".seq"), Order::Desc).limit(1);
-    one_number(db, &built(db, &query))
-}
-
-/// The ids of the next rows, up to a place in the order of insertion.
-pub fn ids_up_to(db: &Db<'_>, table: &Table, last: i64, most: u64) -> Result<Vec<String>> {
+/// The ids of the first of those rows.
+pub fn first(
+    db: &Db<'_>,
+    table: &Table,
+    column: &Column,
+    rows: Rows,
+    most: u64,
+) -> Result<Vec<String>> {
     let mut query = Query::select();
     query.column(Alias::new("objectId")).from(place(db, table));
-    query.and_where(Expr::col(Alias::new(".seq")).lte(last));
+    query.cond_where(which(table, column, rows));
     query.order_by(Alias::new(".seq"), Order::Asc).limit(most);
     texts(db, &query)
 }
 
-/// Gives the row at that place in the order of insertion a value.
-pub fn set_value(
+/// Gives rows without a value, but guests, this one: those after the place `after` in the order of
+/// insertion, up to `until`. False if some were passed over.
+pub fn fill(
     tx: &Tx<'_>,
-    table: &Table,
-    column: &Column,
-    (seq, value): (i64, &Stored),
-) -> Result<()> {
+    (table, column): (&Table, &Column),
+    value: &Stored,
+    (after, until): (i64, i64),
+    busy: Busy,
+) -> Result<bool> {
+    let seq = || Expr::col(Alias::new(".seq"));
+    let within = || {
+        let part = which(table, column, Rows::Empty);
+        part.add(seq().gt(after)).add(seq().lte(until))
+    };
+    let mut free = Query::select();
+    free.column(Alias::new(".seq")).from(place(tx, table)).cond_where(within());
+    leave_out(&mut free, busy);
     let mut query = Query::update();
     query.table(place(tx, table)).value(Alias::new(&column.physical), bound(value));
-    query.and_where(Expr::col(Alias::new(".seq")).eq(seq));
+    query.and_where(seq().in_subquery(free));
     tx.exec_built(&built(tx, &query))?;
-    Ok(())
-}
-
-/// The next rows with their values in a column, guests included and marked. They stay as they are
-/// until the transaction ends.
-pub fn take(
-    tx: &Tx<'_>,
-    table: &Table,
-    column: &Column,
-    (after, most): (i64, u64),
-) -> Result<Vec<(Scanned, bool)>> {
-    let mut query = Query::select();
-    query.columns([".seq", "objectId", &column.physical].map(Alias::new)).from(place(tx, table));
-    if table.is_users() {
-        query.column(Alias::new("userStatus"));
-    }
-    query.and_where(Expr::col(Alias::new(".seq")).gt(after));
-    query.order_by(Alias::new(".seq"), Order::Asc).limit(most).lock(LockType::Update);
-    let mut found = Vec::new();
-    tx.each(&built(tx, &query), &mut |row| {
-        if let Some(scanned) = read_scanned(row)? {
-            let guest = table.is_users() && row.at(3)? == engine::ValueRef::Text("GUEST");
-            found.push((scanned, guest));
-        }
-        Ok(Flow::Continue)
-    })?;
-    Ok(found)
-}
-
-fn read_scanned(row: &Row<'_>) -> engine::Result<Option<Scanned>> {
-    let (engine::ValueRef::Int(seq), engine::ValueRef::Text(id)) = (row.at(0)?, row.at(1)?) else {
-        return Ok(None);
-    };
-    Ok(Some(Scanned { seq, id: id.to_owned(), value: Stored::from(row.at(2)?) }))
+    let mut left = Query::select();
+    left.expr(Func::count(Expr::col(Asterisk))).from(place(tx, table)).cond_where(within());
+    Ok(one_number(tx, &built(tx, &left))? == 0)
 }
 
 /// Values that several rows have: how many such values there are, and of the first of them the ids
@@ -344,60 +306,236 @@ pub struct Scanned {
     pub seq: i64,
     /// Its id.
     pub id: String,
+    /// Whether it is a guest's: no rule of a column is theirs.
+    pub guest: bool,
     /// The value of the column.
     pub value: Stored,
 }
 
-/// Where a scan goes on.
-#[derive(Clone, Copy, Debug)]
-pub enum From {
-    /// After that place in the order of insertion.
-    After(i64),
-    /// From the first that was written since then, all of them.
-    Since(Millis),
-}
-
-/// The next rows and their values in a column; guests are left out.
+/// The next rows after that place in the order of insertion, and their values in a column.
 pub fn scan(
     db: &Db<'_>,
     table: &Table,
     column: &Column,
-    from: From,
+    after: i64,
     most: u64,
 ) -> Result<Vec<Scanned>> {
+    let mut query = scanned(db, table, column);
+    query.and_where(Expr::col(Alias::new(".seq")).gt(after));
+    query.order_by(Alias::new(".seq"), Order::Asc).limit(most);
+    read_scanned(db, &query)
+}
+
+/// The same of the row with that id.
+pub fn scan_one(db: &Db<'_>, table: &Table, column: &Column, id: &str) -> Result<Option<Scanned>> {
+    let mut query = scanned(db, table, column);
+    query.and_where(Expr::col(Alias::new("objectId")).eq(id));
+    Ok(read_scanned(db, &query)?.pop())
+}
+
+fn scanned(db: &Db<'_>, table: &Table, column: &Column) -> SelectStatement {
     let mut query = Query::select();
-    query.columns([".seq", "objectId", &column.physical].map(Alias::new)).from(place(db, table));
-    query.cond_where(no_guests(table));
-    match from {
-        From::After(seq) => {
-            query.and_where(Expr::col(Alias::new(".seq")).gt(seq));
-            query.order_by(Alias::new(".seq"), Order::Asc).limit(most);
-        }
-        From::Since(at) => {
-            let late = |name: &str| Expr::col(Alias::new(name)).gte(at.0);
-            query.cond_where(Cond::any().add(late("created")).add(late("updated")));
-        }
-    }
+    let status = if table.is_users() { "userStatus" } else { "objectId" };
+    query.columns([".seq", "objectId", &column.physical, status].map(Alias::new));
+    query.from(place(db, table));
+    query
+}
+
+fn read_scanned(db: &Db<'_>, query: &SelectStatement) -> Result<Vec<Scanned>> {
     let mut found = Vec::new();
-    db.each(&built(db, &query), &mut |row| {
-        found.extend(read_scanned(row)?);
+    db.each(&built(db, query), &mut |row| {
+        let (engine::ValueRef::Int(seq), engine::ValueRef::Text(id)) = (row.at(0)?, row.at(1)?)
+        else {
+            return Ok(Flow::Continue);
+        };
+        let guest = matches!(row.at(3)?, engine::ValueRef::Text("GUEST"));
+        found.push(Scanned { seq, id: id.to_owned(), guest, value: Stored::from(row.at(2)?) });
         Ok(Flow::Continue)
     })?;
     Ok(found)
 }
 
-/// Lets nobody else write into the table until the transaction ends.
-pub fn lock_writes(tx: &Tx<'_>, table: &Table) -> Result<()> {
+/// Lets nobody else use the table until the transaction ends; before all else that changes it.
+pub fn lock_table(tx: &Tx<'_>, table: &Table) -> Result<()> {
     let table = tx.dialect().table(tx.scope(), &table.physical);
-    Ok(tx.batch(&tx.dialect().lock_writes(&table))?)
+    Ok(tx.batch(&tx.dialect().lock_table(&table))?)
 }
 
-fn no_guests(table: &Table) -> Cond {
-    if !table.is_users() {
-        return Cond::all();
+/// Whether the table has more rows than that, guests included. It costs no more than so many rows.
+pub fn has_more(db: &Db<'_>, table: &Table, than: u64) -> Result<bool> {
+    let mut query = Query::select();
+    query.column(Alias::new(".seq")).from(place(db, table)).limit(1).offset(than);
+    let mut more = false;
+    db.each(&built(db, &query), &mut |_| {
+        more = true;
+        Ok(Flow::Stop)
+    })?;
+    Ok(more)
+}
+
+/// The place of the latest row in the order of insertion.
+pub fn last_place(db: &Db<'_>, table: &Table) -> Result<i64> {
+    let mut query = Query::select();
+    query.column(Alias::new(".seq")).from(place(db, table));
+    query.order_by(Alias::new(".seq"), Order::Desc).limit(1);
+    one_number(db, &built(db, &query))
+}
+
+/// The ids of the next rows, up to a place in the order of insertion.
+pub fn ids_up_to(db: &Db<'_>, table: &Table, last: i64, most: u64) -> Result<Vec<String>> {
+    let mut query = Query::select();
+    query.column(Alias::new("objectId")).from(place(db, table));
+    query.and_where(Expr::col(Alias::new(".seq")).lte(last));
+    query.order_by(Alias::new(".seq"), Order::Asc).limit(most);
+    texts(db, &query)
+}
+
+/// How many rows the table has, guests included.
+pub fn count_all(db: &Db<'_>, table: &Table) -> Result<i64> {
+    let mut query = Query::select();
+    query.expr(Func::count(Expr::col(Asterisk))).from(place(db, table));
+    one_number(db, &built(db, &query))
+}
+
+/// Whether a row that somebody else is writing is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Busy {
+    /// It is.
+    Wait,
+    /// It is left out: who waits for one row while holding others can be waited for.
+    PassOver,
+}
+
+/// Puts a value into the row at that place in the order of insertion; false if it is not there, or
+/// was passed over.
+pub fn put(
+    tx: &Tx<'_>,
+    (table, physical): (&Table, &str),
+    (seq, value): (i64, &Stored),
+    busy: Busy,
+) -> Result<bool> {
+    let mut free = Query::select();
+    free.column(Alias::new(".seq")).from(place(tx, table));
+    free.and_where(Expr::col(Alias::new(".seq")).eq(seq));
+    leave_out(&mut free, busy);
+    let mut query = Query::update();
+    query.table(place(tx, table)).value(Alias::new(physical), bound(value));
+    query.and_where(Expr::col(Alias::new(".seq")).in_subquery(free));
+    Ok(tx.exec_built(&built(tx, &query))? == 1)
+}
+
+fn leave_out(rows: &mut SelectStatement, busy: Busy) {
+    if busy == Busy::PassOver {
+        rows.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
     }
-    let status = || Expr::col(Alias::new("userStatus"));
-    Cond::any().add(status().is_null()).add(status().ne("GUEST"))
+}
+
+/// Makes an empty physical column for what `column` is to become. Until [`move_in`] it counts as
+/// dropped: nothing else gets its name, and [`drop_now`] removes it by the id.
+pub fn make_place(
+    tx: &Tx<'_>,
+    random: &Random,
+    (table, column): (&Table, &Column),
+    now: Millis,
+) -> Result<(String, String)> {
+    let physical = schema::free_place(tx, table, (&column.name, column.kind))?;
+    let dropped = drop_later(tx, random, (&table.physical, Some((&physical, column.kind))), now)?;
+    Ok((physical, dropped))
+}
+
+/// What was made by [`make_place`] is in use from now on.
+pub fn move_in(tx: &Tx<'_>, table: &Table, physical: &str) -> Result<()> {
+    let sql = "delete from sys.dropped where app_id = ?1 and table_name = ?2 and column_name = ?3";
+    tx.exec(sql, &[&tx.app(), &table.physical, &physical])?;
+    Ok(())
+}
+
+/// Counts the place of a column as dropped; gives the id for [`drop_now`].
+pub fn move_out(
+    tx: &Tx<'_>,
+    random: &Random,
+    (table, column): (&Table, &Column),
+    now: Millis,
+) -> Result<String> {
+    let place = Some((column.physical.as_str(), column.kind));
+    drop_later(tx, random, (&table.physical, place), now)
+}
+
+/// The id for [`drop_now`] of a physical column that counts as dropped.
+pub fn dropped_by_name(db: &Db<'_>, table: &Table, physical: &str) -> Result<Option<String>> {
+    let sql = "select id from sys.dropped
+               where app_id = ?1 and table_name = ?2 and column_name = ?3 and is_husk = false";
+    Ok(db.row(sql, &[&db.app(), &table.physical, &physical], |row| row.get("id"))?)
+}
+
+/// Makes the index of a column while others go on writing: stands alone (see `Database::alone`).
+/// Fails with 1155 if rows have the same value: what is left of it then must be dropped.
+pub fn index_alone(tx: &Tx<'_>, table: &Table, column: &Column, index: Index) -> Result<()> {
+    create_index(tx, table, column, index, tx.dialect().concurrently())
+}
+
+/// Drops that index while others go on writing: stands alone, too.
+pub fn drop_index_alone(tx: &Tx<'_>, column: &Column, index: Index) -> Result<()> {
+    let lock = tx.dialect().concurrently();
+    let key = tx.dialect().quote(&index_name(column, index));
+    Ok(tx.batch(&format!("DROP INDEX{lock} IF EXISTS app.{key};"))?)
+}
+
+fn create_index(
+    tx: &Tx<'_>,
+    table: &Table,
+    column: &Column,
+    index: Index,
+    lock: &str,
+) -> Result<()> {
+    let dialect = tx.dialect();
+    let quoted = dialect.quote(&column.physical);
+    let table = dialect.quote(&table.physical);
+    let key = dialect.quote(&index_name(column, index));
+    let sql = match index {
+        Index::None => return Ok(()),
+        Index::Plain => {
+            let columns = dialect.index_columns(&quoted);
+            format!("CREATE INDEX{lock} IF NOT EXISTS {key} ON app.{table} ({columns});")
+        }
+        Index::Unique => {
+            format!("CREATE UNIQUE INDEX{lock} IF NOT EXISTS {key} ON app.{table} ({quoted});")
+        }
+    };
+    Ok(tx.batch(&sql)?)
+}
+
+/// Whether the index of a column is there, and whole; `None` if it is not there.
+pub fn index_state(db: &Db<'_>, column: &Column, index: Index) -> Result<Option<bool>> {
+    let schema = db.dialect().schema(db.scope()).unwrap_or_default();
+    let name = index_name(column, index);
+    let sql = db.dialect().index_state();
+    let whole = db.row(sql, &[&schema, &name], |row| row.get::<i64>("whole"))?;
+    Ok(whole.map(|it| it == 1))
+}
+
+/// The name of a column's index. It has the physical column in it, too: while a column moves, its
+/// new place has an index beside that of the old one.
+fn index_name(column: &Column, index: Index) -> String {
+    let kind = if index == Index::Unique { "uq" } else { "ix" };
+    let mix = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+    let place = column.physical.bytes().fold(0x811c_9dc5, mix);
+    format!("{kind}_{}_{place:08x}", column.id)
+}
+
+fn which(table: &Table, column: &Column, rows: Rows) -> Cond {
+    let value = || Expr::col(Alias::new(&column.physical));
+    let mut cond = Cond::all();
+    if table.is_users() {
+        let status = || Expr::col(Alias::new("userStatus"));
+        cond = cond.add(Cond::any().add(status().is_null()).add(status().ne("GUEST")));
+    }
+    match rows {
+        Rows::All => cond,
+        Rows::Empty => cond.add(value().is_null()),
+        Rows::Filled => cond.add(value().is_not_null()),
+        Rows::Longer(most) => cond.add(Expr::expr(Func::char_length(value())).gt(i64::from(most))),
+    }
 }
 
 fn one_number(db: &Db<'_>, query: &Built) -> Result<i64> {

@@ -13,13 +13,7 @@ fn read(row: &Row<'_>) -> engine::Result<Tally> {
     Ok(Tally { count: row.get("count")?, last: Millis(row.get("last")?), locked })
 }
 
-/// How many there have been.
-pub fn tally(db: &Db<'_>, identity: &str) -> Result<Tally> {
-    let sql = "select count, last, locked from sys.failures where app_id = ?1 and identity = ?2";
-    Ok(db.row(sql, &[&db.app(), &identity], read)?.unwrap_or_default())
-}
-
-/// The same, with the row locked until `tx` ends: of two attempts at the same moment the second
+/// How many there have been, with the row locked until `tx` ends: of two attempts at the same moment the second
 /// waits here until it can count the first. PostgreSQL needs this; SQLite has one writer.
 pub fn lock_tally(tx: &Tx<'_>, identity: &str, now: Millis) -> Result<Tally> {
     let sql = "insert into sys.failures (app_id, identity, count, last) values (?1, ?2, 0, ?3)
@@ -37,12 +31,13 @@ pub fn set(tx: &Tx<'_>, identity: &str, tally: Tally) -> Result<()> {
     Ok(())
 }
 
-/// How many attempts are being evaluated at all nodes. After a kill it may tell of some that are
-/// not, until there is another right or wrong one.
-pub fn flying(db: &Db<'_>, identity: &str) -> Result<i64> {
-    let sql = "select flying from sys.failures where app_id = ?1 and identity = ?2";
-    let found = db.row(sql, &[&db.app(), &identity], |row| row.get("flying"))?;
-    Ok(found.unwrap_or_default())
+/// How many there have been, and how many are being evaluated at all nodes, as of one moment. After a kill
+/// it may tell of some that are not, until somebody was right.
+pub fn with_flying(db: &Db<'_>, identity: &str) -> Result<(Tally, i64)> {
+    let sql = "select count, last, locked, flying from sys.failures
+               where app_id = ?1 and identity = ?2";
+    let both = |row: &Row<'_>| Ok((read(row)?, row.get("flying")?));
+    Ok(db.row(sql, &[&db.app(), &identity], both)?.unwrap_or_default())
 }
 
 /// Notes that so many more are.

@@ -4,31 +4,6 @@
 use super::{Db, Tx};
 use crate::error::Result;
 
-/// The name of the property that users log in with. It stays so until the transaction ends: who
-/// writes a user and who changes the identity wait for each other.
-///
-/// PostgreSQL needs the lock: there a registration that began before would claim a value of the old
-/// property under the kind of the new one. A change that has just been committed is seen, since the
-/// row is read again after the wait.
-pub fn identity_property(tx: &Tx<'_>) -> Result<Option<String>> {
-    let lock = tx.dialect().for_share();
-    let sql = format!("select name from sys.columns where app_id = ?1 and is_identity{lock}");
-    Ok(tx.row(&sql, &[&tx.app()], |row| row.get("name"))?)
-}
-
-/// Has whoever writes users wait until the transaction ends, and waits for those who are at it.
-///
-/// Call it before anything that locks the table or rows of it: they take their locks in this order,
-/// and who took them in the other one would wait for them while they wait for him.
-pub fn keep_writers_out(tx: &Tx<'_>) -> Result<()> {
-    let lock = tx.dialect().for_update();
-    if !lock.is_empty() {
-        let sql = format!("select name from sys.columns where app_id = ?1 and is_identity{lock}");
-        tx.row(&sql, &[&tx.app()], |row| row.get::<String>("name"))?;
-    }
-    Ok(())
-}
-
 /// The kind that logins go by.
 pub fn login_kind(db: &Db<'_>) -> Result<String> {
     let sql = "select login_kind from sys.schemas where app_id = ?1";

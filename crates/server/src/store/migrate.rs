@@ -28,8 +28,8 @@ impl Part {
                 include_str!("migrations/sys_0001_start.sql"),
                 include_str!("migrations/sys_0002_props.sql"),
                 include_str!("migrations/sys_0004_brake.sql"),
-                include_str!("migrations/sys_0005_data.sql"),
                 include_str!("migrations/sys_0006_fair.sql"),
+                include_str!("migrations/sys_0007_work.sql"),
             ],
         }
     }

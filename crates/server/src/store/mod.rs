@@ -33,6 +33,7 @@ pub mod sessions;
 pub mod settings;
 pub mod setup;
 pub mod sources;
+pub mod touched;
 pub mod users;
 
 pub use engine::{Database, Db, Row, Tx};

@@ -13,7 +13,7 @@ use serde_json::{Map, Value as Json};
 
 use super::{Db, Row, Tx};
 use crate::error::{Error, Result};
-use crate::schema::{Column, Table, becoming, values};
+use crate::schema::{Column, Table, values};
 
 /// A column with the value that goes into it.
 pub type Cell<'a> = (&'a Column, Stored);
@@ -23,19 +23,8 @@ pub type Cell<'a> = (&'a Column, Stored);
 pub fn insert(tx: &Tx<'_>, table: &Table, cells: &[Cell<'_>]) -> Result<()> {
     let mut query = Query::insert();
     query.into_table(place(tx, table));
-    let mut columns: Vec<&str> = cells.iter().map(|it| it.0.physical.as_str()).collect();
-    let mut values: Vec<SimpleExpr> = cells.iter().map(|it| bound(&it.1)).collect();
-    // Columns on their way to another type have two places; one without a value may need one.
-    let given = |it: &Column| cells.iter().find(|cell| cell.0.id == it.id).map(|it| &it.1);
-    let moving = table.columns.iter().filter(|it| it.becoming.is_some());
-    let beside: Vec<_> =
-        moving.filter_map(|it| becoming::beside(it, given(it).unwrap_or(&Stored::Null))).collect();
-    for (physical, value) in &beside {
-        columns.push(physical);
-        values.push(bound(value));
-    }
-    query.columns(columns.into_iter().map(Alias::new));
-    query.values_panic(values);
+    query.columns(cells.iter().map(|it| Alias::new(&it.0.physical)));
+    query.values_panic(cells.iter().map(|it| bound(&it.1)));
     match tx.exec_built(&built(tx, &query)) {
         Err(engine::Error::Unique { constraint }) if constraint.contains("objectId") => {
             Err(Error::id_taken())
@@ -90,10 +79,9 @@ pub fn update(tx: &Tx<'_>, table: &Table, id: &str, cells: &[Cell<'_>]) -> Resul
     Ok(tx.exec_built(&built(tx, &query))? == 1)
 }
 
-/// What a change sets, by the physical names: a column on its way to another type has two places.
+/// What a change sets, by the physical names.
 pub(super) fn places(cells: &[Cell<'_>]) -> Vec<(String, Stored)> {
-    let beside = cells.iter().filter_map(|it| becoming::beside(it.0, &it.1));
-    cells.iter().map(|it| (it.0.physical.clone(), it.1.clone())).chain(beside).collect()
+    cells.iter().map(|it| (it.0.physical.clone(), it.1.clone())).collect()
 }
 
 /// Removes the row with that id; false if there is none.

@@ -8,9 +8,7 @@ use crate::clock::Millis;
 use crate::error::Result;
 use crate::ids::Random;
 use crate::schema::validators::{Checks, Chosen};
-use crate::schema::{
-    Column, Kind, Maker, NewColumn, PASSWORD, Rules, Schema, Table, becoming, names,
-};
+use crate::schema::{Column, Kind, Maker, NewColumn, PASSWORD, Rules, Schema, Table, names};
 
 /// All tables of the application.
 pub fn load(db: &Db<'_>) -> Result<Schema> {
@@ -25,8 +23,7 @@ pub fn load(db: &Db<'_>) -> Result<Schema> {
         })
     })?;
     let sql = "select table_id, id, name, physical, type, size, is_required, is_unique,
-                      is_indexed, is_identity, default_value, custom_regex, validator, made_by,
-                      becoming
+                      is_indexed, is_identity, default_value, custom_regex, validator, made_by
                from sys.columns where app_id = ?1 order by table_id, position";
     for (table, column) in db.rows(sql, &[&db.app()], read_column)? {
         if let Some(owner) = tables.iter_mut().find(|it| it.id == table) {
@@ -41,7 +38,7 @@ fn read_column(row: &Row<'_>) -> engine::Result<(String, Option<Column>)> {
     let table = row.get("table_id")?;
     let Some(kind) = Kind::parse(&row.get::<String>("type")?) else { return Ok((table, None)) };
     let default = row.get::<Option<String>>("default_value")?;
-    let mut column = Column {
+    let column = Column {
         id: row.get("id")?,
         name: row.get("name")?,
         physical: row.get("physical")?,
@@ -62,18 +59,18 @@ fn read_column(row: &Row<'_>) -> engine::Result<(String, Option<Column>)> {
         }),
         checks: Checks::default(),
         maker: Maker::parse(&row.get::<String>("made_by")?),
-        becoming: None,
     };
-    if let Some(text) = row.get::<Option<String>>("becoming")? {
-        let json = serde_json::from_str(&text).unwrap_or_default();
-        let next = becoming::from_json(&column, &json);
-        column.becoming = next.map(Box::new);
-    }
     Ok((table, Some(column)))
 }
 
 /// Has the tables of the application stay as they are until `tx` ends, and gives their version: what
 /// was checked against that version may be written. Any number of writers hold them at once.
+///
+/// **Locks are taken in this order**, by all: this one (shared by who writes objects or deletes users,
+/// alone by who changes the tables), the application's row of `sys.schemas`, the table
+/// ([`lock_table`](super::columns::lock_table) before any change of it), rows of it, other rows of
+/// `sys`. A login takes none of the first two. What a job does to many rows it does without waiting
+/// for any of them ([`Busy::PassOver`](super::columns::Busy)).
 ///
 /// PostgreSQL needs the lock: there a change of a column can be committed between the check and the
 /// write. It is none of rows, so that a change is not overtaken by ever more writers.
@@ -157,34 +154,46 @@ pub fn add_columns(
     columns: &[NewColumn],
     now: Millis,
 ) -> Result<()> {
-    let dialect = tx.dialect();
-    let mut taken = taken(tx, table)?;
     let sql = "select coalesce(max(position), 0) as last from sys.columns
                where app_id = ?1 and table_id = ?2";
     let last = tx.row(sql, &[&tx.app(), &table.id], |row| row.get::<i64>("last"))?.unwrap_or(0);
     for (offset, column) in columns.iter().enumerate() {
-        let physical = names::physical(&column.name, &taken.iter().map(String::as_str));
+        let physical = free_place(tx, table, (&column.name, column.kind))?;
         let position = usize::try_from(last).unwrap_or_default() + 1 + offset;
         insert_column(tx, random, &table.id, (position, column, &physical), now)?;
-        let kind = dialect.column_type(column.kind.stored());
-        let (table, quoted) = (dialect.quote(&table.physical), dialect.quote(&physical));
-        tx.batch(&format!("ALTER TABLE app.{table} ADD COLUMN {quoted} {kind};"))?;
-        taken.push(physical);
     }
     Ok(())
 }
 
+/// An empty physical column for a column of that name and kind: one that was dropped and stayed, or
+/// a new one.
+pub(super) fn free_place(tx: &Tx<'_>, table: &Table, (name, kind): (&str, Kind)) -> Result<String> {
+    let dialect = tx.dialect();
+    let kind = dialect.column_type(kind.stored());
+    let sql = "delete from sys.dropped where app_id = ?1 and id = (
+                   select id from sys.dropped
+                   where app_id = ?1 and table_name = ?2 and type = ?3 and is_husk limit 1)
+               returning column_name";
+    let read = |row: &Row<'_>| row.get::<String>("column_name");
+    if let Some(husk) = tx.row(sql, &[&tx.app(), &table.physical, &kind], read)? {
+        return Ok(husk);
+    }
+    let taken = taken(tx, table)?;
+    let physical = names::physical(name, &taken.iter().map(String::as_str));
+    let (table, quoted) = (dialect.quote(&table.physical), dialect.quote(&physical));
+    tx.batch(&format!("ALTER TABLE app.{table} ADD COLUMN {quoted} {kind};"))?;
+    Ok(physical)
+}
+
 /// The physical names that a column of the table may not have: those of columns that are there, or
 /// that wait to be dropped.
-pub(super) fn taken(db: &Db<'_>, table: &Table) -> Result<Vec<String>> {
+fn taken(db: &Db<'_>, table: &Table) -> Result<Vec<String>> {
     let sql = "select column_name from sys.dropped
                where app_id = ?1 and table_name = ?2 and column_name is not null";
     let mut taken =
         db.rows(sql, &[&db.app(), &table.physical], |row| row.get::<String>("column_name"))?;
-    for column in &table.columns {
-        taken.push(column.physical.clone());
-        taken.extend(column.becoming.as_ref().map(|it| it.physical.clone()));
-    }
+    let sql = "select physical from sys.columns where app_id = ?1 and table_id = ?2";
+    taken.extend(db.rows(sql, &[&db.app(), &table.id], |row| row.get::<String>("physical"))?);
     Ok(taken)
 }
 
@@ -195,9 +204,17 @@ pub fn made_by_clients(db: &Db<'_>, table: &Table, since: Millis) -> Result<i64>
     Ok(db.row(sql, &[&db.app(), &table.id, &since], |row| row.get("n"))?.unwrap_or(0))
 }
 
-/// How many tables clients have made since `since`; those that the server makes are older.
+/// Notes that a client has made that table.
+pub fn is_clients(tx: &Tx<'_>, name: &str) -> Result<()> {
+    let sql = "update sys.tables set made_by = 'client' where app_id = ?1 and name = ?2";
+    tx.exec(sql, &[&tx.app(), &name])?;
+    Ok(())
+}
+
+/// How many tables clients have made since `since`: a developer's and the server's do not count.
 pub fn tables_since(db: &Db<'_>, since: Millis) -> Result<i64> {
-    let sql = "select count(*) as n from sys.tables where app_id = ?1 and created > ?2";
+    let sql = "select count(*) as n from sys.tables
+               where app_id = ?1 and made_by = 'client' and created > ?2";
     Ok(db.row(sql, &[&db.app(), &since], |row| row.get("n"))?.unwrap_or(0))
 }
 

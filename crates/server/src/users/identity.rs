@@ -3,35 +3,34 @@
 //! Wire: users-api 5.4. Every user but guests must have a value that can be an identity, and no two
 //! the same in canonical form. What stands in the way is listed, and then nothing has changed.
 //!
-//! The values are gathered beside those that are in force, a part at a time. Then one transaction,
-//! in which nobody else writes users, catches up with what has changed meanwhile and turns the
-//! switch: from its commit on logins go by the new property.
+//! The values are gathered beside those that are in force, a part at a time. A trigger notes who is
+//! written, registered or deleted meanwhile, and the notes are worked off until few are left. Then one
+//! short transaction, in which nobody else writes users, works off the rest and turns the switch: from
+//! its commit on logins go by the new property.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use engine::Value as Stored;
 use serde_json::{Value, json};
 
 use super::write::Change;
-use crate::clock::{Millis, Seconds};
-use crate::data::grow;
+use crate::data::columns::{AT_ONCE, LOCK_WAIT};
+use crate::data::{grow, work};
 use crate::error::{Error, Result};
-use crate::events::{self, Actor, Author, Event};
+use crate::events::{self, Event};
 use crate::jobs::{Mark, Work};
 use crate::schema::{Column, Kind, Maker, PASSWORD, Table, USERS, identity};
-use crate::store::columns::{self, From, Index, Scanned};
+use crate::store::columns::{self, Index, Scanned};
 use crate::store::schema_work::{self, SchemaWork, State};
-use crate::store::{self, Tx, identity_change};
+use crate::store::{self, Tx, identity_change, touched};
 
 /// The job's kind.
 pub const JOB: &str = "users.identity";
-/// Rows of one step of the job.
+/// Rows of one step of the job, and notes.
 const STEP: u64 = 500;
+const NOTES: u32 = 500;
 /// Conflicts that are listed; all are counted.
 pub const LISTED: usize = 50;
-/// Writes that may have been on their way when a scan passed them.
-const ON_THEIR_WAY: Seconds = Seconds(120);
 
 /// Refuses a column that can never be the identity (3038).
 pub fn may_be(table: &Table, column: &Column) -> Result<()> {
@@ -67,6 +66,13 @@ impl Conflicts {
         }
     }
 
+    /// Counts what another one has counted.
+    pub fn join(&mut self, other: &Self) {
+        self.total += other.total;
+        let room = LISTED.saturating_sub(self.first.len());
+        self.first.extend(other.first.iter().take(room).cloned());
+    }
+
     fn refusal(&self, column: &Column) -> Error {
         let (total, name) = (self.total, &column.name);
         let what = format!(
@@ -77,65 +83,45 @@ impl Conflicts {
     }
 }
 
-/// Makes `column` the identity in this transaction, which has raised the schema's version and keeps
-/// writers out. Fails with 20040 and the list of what stands in the way.
-pub fn change_now(tx: &Tx<'_>, change: &Change, table: &Table, column: &Column) -> Result<()> {
-    if schema_work::is_running(tx, "identity")? {
-        return Err(Error::identity_changing());
+/// Makes `column` the identity: in this transaction, which has raised the schema's version and so
+/// keeps writers out, or in a large table by a job, whose id is given. Fails with 20040 and the list
+/// of what stands in the way.
+pub fn change(
+    tx: &Tx<'_>,
+    change: &Change,
+    table: &Table,
+    column: &Column,
+) -> Result<Option<String>> {
+    columns::lock_table(tx, table)?;
+    if columns::has_more(tx, table, AT_ONCE)? {
+        let later = work::fresh(change, "identity", (table, column));
+        touched::watch(tx, &later.id, table, &[column])?;
+        work::start(tx, change, JOB, &later)?;
+        return Ok(Some(later.id));
     }
     let kind = format!("login:{}", change.server.random.opaque());
-    columns::lock_writes(tx, table)?;
-    let (mut conflicts, mut after) = (Conflicts::default(), i64::MIN);
-    loop {
-        let rows = columns::scan(tx, table, column, From::After(after), STEP)?;
-        let Some(last) = rows.last() else { break };
-        after = last.seq;
-        gather(tx, &kind, &rows, &mut conflicts)?;
-    }
+    let mut conflicts = Conflicts::default();
+    let rows = columns::scan(tx, table, column, i64::MIN, AT_ONCE + 1)?;
+    gather(tx, &kind, (table, column), &rows, &mut conflicts)?;
     if conflicts.total > 0 {
         return Err(conflicts.refusal(column));
     }
-    let old = switch(tx, change, table, column, &kind)?;
-    while identity_change::clear(tx, &old, 10_000)? {}
-    Ok(())
-}
-
-/// Asks a job to make `column` the identity; gives the id by which its progress is shown.
-pub fn change_later(
-    tx: &Tx<'_>,
-    change: &Change,
-    (table, column): (&Table, &Column),
-    total: i64,
-) -> Result<String> {
-    if schema_work::is_running(tx, "identity")? {
-        return Err(Error::identity_changing());
-    }
-    let work = SchemaWork {
-        id: change.server.random.opaque(),
-        kind: "identity".to_owned(),
-        table: table.id.clone(),
-        column: column.id.clone(),
-        state: State::Running,
-        total,
-        done: 0,
-        conflicts: 0,
-        listed: Vec::new(),
-        created: change.author.at,
+    let before = table.identity();
+    // While it was the identity its canonical form was unique; guests may have what they like.
+    let unique = match before {
+        Some(before) => columns::duplicates(tx, table, before, 1)?.0 == 0,
+        None => false,
     };
-    schema_work::insert(tx, &work)?;
-    let job =
-        store::jobs::New { kind: JOB, payload: &work.id, dedupe: None, run_at: change.author.at };
-    crate::jobs::enqueue(tx, &change.server, &job)?;
-    Ok(work.id)
+    let old = switch(tx, change, (table, column), &kind, unique)?;
+    while identity_change::clear(tx, &old, 10_000)? {}
+    Ok(None)
 }
 
-/// The job. Its checkpoint is the place that the gathering has reached, then `clear:` and the kind
-/// of what nobody logs in with any more.
+/// The job. Its checkpoint is the place that the gathering has reached, then `late`, then `switch`,
+/// then `clear:` and the kind of what nobody logs in with any more.
 pub async fn run(mut work: Work) -> Result<()> {
     let Some(app) = work.server.apps.by_id(&work.job.app).await? else { return Ok(()) };
-    // The switch waits for writers and builds an index.
-    work.data = work.data.with_deadline(Duration::from_mins(1));
-    let change = Change::new(work.server.clone(), app, author(&work));
+    let change = Change::new(work.server.clone(), app, work::author(&work));
     let change = Arc::new(change);
     while !work.job.checkpoint.starts_with("clear:") {
         let (change, id) = (Arc::clone(&change), work.job.payload.clone());
@@ -156,116 +142,134 @@ pub async fn run(mut work: Work) -> Result<()> {
     }
 }
 
-fn author(work: &Work) -> Author {
-    Author {
-        kind: Actor::System,
-        id: JOB.to_owned(),
-        request: work.job.id.clone(),
-        address: String::new(),
-        at: work.server.clock.now(),
-    }
-}
-
-/// One part of the job: gathers the next rows, or turns the switch.
+/// One part of the job: gathers the next rows, works off notes, or turns the switch.
 fn step(tx: &Tx<'_>, change: &Change, id: &str, at: &str) -> Result<Mark> {
-    let gone = || Ok(Mark { checkpoint: "clear:".to_owned(), progress: 1000 });
-    let Some(mut work) = schema_work::by_id(tx, id)? else { return gone() };
-    let kind = format!("login:{id}");
-    let refused = |tx: &Tx<'_>, mut work: SchemaWork| {
-        work.state = State::Refused;
-        schema_work::update(tx, &work)?;
-        Ok(Mark { checkpoint: format!("clear:{kind}"), progress: 900 })
+    let mark = |checkpoint: &str, progress| Mark { checkpoint: checkpoint.to_owned(), progress };
+    if at == "switch" {
+        tx.lock_timeout(LOCK_WAIT)?;
+        store::schema::hold_to_change(tx)?;
+    }
+    let now = schema_work::lock(tx, id)?.filter(|it| it.state == State::Running);
+    let Some(mut doing) = now else { return Ok(mark("clear:", 1000)) };
+    let refused = |doing: SchemaWork, why: Option<&str>| {
+        work::refuse(tx, &change.server, doing, why)?;
+        Ok(mark("clear:", 1000))
     };
+    let kind = format!("login:{id}");
     let schema = store::schema::load(tx)?;
     let found = schema.table(USERS).and_then(|table| {
-        let column = table.columns.iter().find(|it| it.id == work.column)?;
+        let column = table.columns.iter().find(|it| it.id == doing.column)?;
         Some((table, column))
     });
-    let Some((table, column)) = found.filter(|_| work.state == State::Running) else {
-        return refused(tx, work);
-    };
-    let mut conflicts =
-        Conflicts { total: work.conflicts, first: std::mem::take(&mut work.listed) };
-    let after = at.parse::<i64>().unwrap_or(i64::MIN);
-    let rows = columns::scan(tx, table, column, From::After(after), STEP)?;
-    gather(tx, &kind, &rows, &mut conflicts)?;
-    work.done += i64::try_from(rows.len()).unwrap_or(0);
-    if let Some(last) = rows.last() {
-        (work.conflicts, work.listed) = (conflicts.total, conflicts.first);
-        schema_work::update(tx, &work)?;
-        let progress = work.done.saturating_mul(900) / work.total.max(1);
-        let progress = u16::try_from(progress.clamp(0, 900)).unwrap_or(0);
-        return Ok(Mark { checkpoint: last.seq.to_string(), progress });
+    let Some((table, column)) = found else { return refused(doing, Some("the property is gone")) };
+    let listed = std::mem::take(&mut doing.listed);
+    let mut conflicts = Conflicts { total: doing.conflicts, first: listed };
+    if at != "late" && at != "switch" {
+        if at.is_empty() {
+            doing.total = columns::count_all(tx, table)?;
+        }
+        let rows = columns::scan(tx, table, column, at.parse().unwrap_or(i64::MIN), STEP)?;
+        gather(tx, &kind, (table, column), &rows, &mut conflicts)?;
+        doing.done += i64::try_from(rows.len()).unwrap_or(0);
+        (doing.conflicts, doing.listed) = (conflicts.total, conflicts.first);
+        let Some(last) = rows.last() else {
+            let in_the_way = doing.conflicts > 0;
+            return if in_the_way { refused(doing, None) } else { Ok(mark("late", 900)) };
+        };
+        schema_work::update(tx, &doing)?;
+        let progress = (doing.done.saturating_mul(900) / doing.total.max(1)).clamp(0, 900);
+        return Ok(mark(&last.seq.to_string(), u16::try_from(progress).unwrap_or(0)));
+    }
+    let notes = touched::first(tx, id, NOTES)?;
+    let few = notes.len() <= work::FEW;
+    if at == "switch" && !few {
+        return Ok(mark("late", 900));
+    }
+    let mut users: Vec<&str> = notes.iter().map(|it| it.1.as_str()).collect();
+    users.sort_unstable();
+    users.dedup();
+    for user in users {
+        identity_change::unstage(tx, &kind, user)?;
+        let row = columns::scan_one(tx, table, column, user)?;
+        gather(tx, &kind, (table, column), row.as_slice(), &mut conflicts)?;
+    }
+    touched::strike(tx, &notes)?;
+    (doing.conflicts, doing.listed) = (conflicts.total, conflicts.first);
+    if doing.conflicts > 0 || may_be(table, column).is_err() || column.identity {
+        return refused(doing, None);
+    }
+    if at == "late" {
+        return Ok(mark(if few { "switch" } else { "late" }, 900));
     }
     store::schema::raise_version(tx)?;
-    identity_change::keep_writers_out(tx)?;
-    columns::lock_writes(tx, table)?;
-    let since = Millis(work.created.0.saturating_sub(ON_THEIR_WAY.millis()));
-    let late = columns::scan(tx, table, column, From::Since(since), u64::MAX)?;
-    // What was wrong with them may have been corrected, and the other way round.
-    for row in &late {
-        identity_change::unstage(tx, &kind, &row.id)?;
-    }
-    let listed_late = |it: &Value| late.iter().any(|row| it["objectId"] == *row.id);
-    let again = conflicts.first.iter().filter(|it| listed_late(it)).count();
-    if usize::try_from(conflicts.total).is_ok_and(|it| it <= LISTED) {
-        conflicts.first.retain(|it| !listed_late(it));
-        conflicts.total -= i64::try_from(again).unwrap_or(0);
-    }
-    gather(tx, &kind, &late, &mut conflicts)?;
-    (work.conflicts, work.listed) = (conflicts.total, conflicts.first);
-    let may = may_be(table, column).is_ok() && !column.identity;
-    if work.conflicts > 0 || !may {
-        return refused(tx, work);
-    }
-    let old = switch(tx, change, table, column, &kind)?;
-    work.state = State::Done;
-    schema_work::update(tx, &work)?;
-    let schema = store::schema::load(tx)?;
-    grow::announce(tx, change, schema)?;
-    Ok(Mark { checkpoint: format!("clear:{old}"), progress: 900 })
+    let old = switch(tx, change, (table, column), &kind, false)?;
+    doing.state = State::Done;
+    schema_work::update(tx, &doing)?;
+    work::clear_later(tx, &change.server, id)?;
+    grow::announce(tx, change, store::schema::load(tx)?)?;
+    Ok(mark(&format!("clear:{old}"), 900))
 }
 
 /// Gathers the canonical forms of these rows, and lists those that have none or one that is taken.
-fn gather(tx: &Tx<'_>, kind: &str, rows: &[Scanned], conflicts: &mut Conflicts) -> Result<()> {
-    for row in rows {
-        let text = match &row.value {
-            Stored::Text(text) => text.clone(),
-            Stored::Int(number) => number.to_string(),
-            _ => {
-                conflicts.add(json!({ "objectId": row.id, "reason": "it has no value" }));
+fn gather(
+    tx: &Tx<'_>,
+    kind: &str,
+    (table, column): (&Table, &Column),
+    rows: &[Scanned],
+    conflicts: &mut Conflicts,
+) -> Result<()> {
+    for row in rows.iter().filter(|it| !it.guest) {
+        let canonical = match canonical_of(row) {
+            Ok(canonical) => canonical,
+            Err(why) => {
+                conflicts.add(json!({ "objectId": row.id, "reason": why }));
                 continue;
             }
         };
-        match identity::canonical(&text) {
-            Err(why) => conflicts.add(json!({ "objectId": row.id, "reason": why.to_string() })),
-            Ok(canonical) => {
-                if let Some(other) = identity_change::stage(tx, kind, canonical.as_str(), &row.id)?
-                {
-                    let reason = "another user has the same value";
-                    conflicts.add(json!({ "objectId": row.id, "reason": reason, "with": other }));
-                }
+        let mut other = identity_change::stage(tx, kind, &canonical, &row.id)?;
+        if let Some(user) = &other {
+            // The other user may have another value by now, or be gone; then there is a note of it.
+            let now = columns::scan_one(tx, table, column, user)?.filter(|it| !it.guest);
+            if now.and_then(|it| canonical_of(&it).ok()).as_ref() != Some(&canonical) {
+                identity_change::unstage(tx, kind, user)?;
+                other = identity_change::stage(tx, kind, &canonical, &row.id)?;
             }
+        }
+        if let Some(other) = other {
+            let reason = "another user has the same value";
+            conflicts.add(json!({ "objectId": row.id, "reason": reason, "with": other }));
         }
     }
     Ok(())
 }
 
-/// Marks `column`, and has logins go by what was gathered; gives the kind of before.
+/// What a user would log in with, or why that cannot be.
+fn canonical_of(row: &Scanned) -> Result<String, String> {
+    let text = match &row.value {
+        Stored::Text(text) => text.clone(),
+        Stored::Int(number) => number.to_string(),
+        _ => return Err("it has no value".to_owned()),
+    };
+    identity::canonical(&text).map(|it| it.as_str().to_owned()).map_err(|it| it.to_string())
+}
+
+/// Marks `column`, and has logins go by what was gathered; gives the kind of before. `unique`: the old
+/// property stays unique, by an index that is built now.
 fn switch(
     tx: &Tx<'_>,
     change: &Change,
-    table: &Table,
-    column: &Column,
+    (table, column): (&Table, &Column),
     kind: &str,
+    unique: bool,
 ) -> Result<String> {
     let before = table.identity();
     if let Some(before) = before {
         let mut old = Column { identity: false, ..before.clone() };
-        // While it was the identity its canonical form was unique; guests may have what they like.
-        old.rules.unique &= columns::duplicates(tx, table, before, 1)?.0 == 0;
-        let index = if old.rules.unique { Index::Unique } else { Index::None };
-        columns::set_index(tx, table, &old, index)?;
+        old.rules.unique = unique;
+        old.rules.indexed &= unique;
+        if unique {
+            columns::set_index(tx, table, &old, Index::Unique)?;
+        }
         columns::update(tx, &old)?;
     }
     let mut new = Column { identity: true, ..column.clone() };

@@ -19,7 +19,8 @@ use crate::{data, error, server::Server, store, web};
 
 /// The work of this feature that outlives a request.
 pub fn jobs() -> Vec<crate::jobs::Kind> {
-    vec![crate::jobs::Kind::new(identity::JOB, 100, identity::run)]
+    let change = crate::jobs::Kind::new(identity::JOB, data::TRIES, identity::run);
+    vec![change.or_else(data::work::given_up)]
 }
 
 /// What this feature answers to.

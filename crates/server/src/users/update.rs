@@ -192,7 +192,7 @@ fn edit(
                 edit.cells.push((name.clone(), values::to_stored(it, &Value::String(shown))?));
                 edit.identity = Some(Identity::Is(canonical));
             }
-            Some(it) if it.is_required() && empty => return Err(Error::empty(name)),
+            Some(it) if it.rules.required && empty => return Err(Error::empty(name)),
             Some(it) => edit.cells.push((name.clone(), record::stored(table, it, value)?)),
             None => edit.unknown.extend(new_property_of_user(settings, name, value)?),
         }

@@ -66,7 +66,7 @@ impl Change {
 /// Gives the table as it is then.
 pub fn insert(tx: &Tx<'_>, change: &Change, user: &NewUser, event: Event) -> Result<Arc<Table>> {
     let table = grow::with_columns(tx, change, USERS, &user.unknown)?;
-    claim_new(tx, user)?;
+    claim_new(tx, &table, user)?;
     let now = change.author.at;
     let id = user.id.as_str();
     let mut cells = grow::cells(&table, &user.cells, &user.unknown)?;
@@ -102,7 +102,7 @@ pub fn convert_guest(tx: &Tx<'_>, change: &Change, user: &NewUser) -> Result<Arc
     if store::users::lock(tx, id)? != Some(Status::Guest) {
         return Err(Error::not_your_user());
     }
-    claim_new(tx, user)?;
+    claim_new(tx, &table, user)?;
     let now = change.author.at;
     let mut cells = grow::cells(&table, &user.cells, &user.unknown)?;
     for (name, value) in
@@ -175,7 +175,7 @@ fn update_one(tx: &Tx<'_>, change: &Change, table: &Table, edit: &Edit) -> Resul
         Some(Identity::Is(canonical)) => Some(canonical),
         Some(Identity::Nothing) | None => None,
     };
-    same_identity(tx, &edit.cells, identity)?;
+    same_identity(table, &edit.cells, identity)?;
     if let Some(identity) = &edit.identity {
         set_identity(tx, table, edit, status, identity)?;
     }
@@ -299,6 +299,8 @@ pub fn difference(mut before: Map<String, Value>, mut after: Map<String, Value>)
 /// passwords, and tells how many there were. Nothing is left for whoever gets the same id or
 /// identity (security I-7). What they own stays.
 pub fn delete(tx: &Tx<'_>, change: &Change, users: &[UserId]) -> Result<usize> {
+    // Nobody else is gathering identities for good meanwhile, or changing the tables.
+    store::schema::hold(tx)?;
     let table = grow::with_columns(tx, change, USERS, &[])?;
     let (now, mut deleted) = (change.author.at, 0);
     for user in users {
@@ -354,16 +356,15 @@ pub fn renew_hash(tx: &Tx<'_>, user: &UserId, old: &str, new: &str) -> Result<()
 }
 
 /// Refuses what was prepared while another property was the identity (20041): its value would be
-/// claimed for the wrong one. Every writer of a user calls it before it writes; until its
-/// transaction ends, the identity stays what it is.
+/// claimed for the wrong one. Every writer of a user calls it before it writes, with the table as it
+/// stays until its transaction ends ([`grow::hold`]).
 pub fn same_identity(
-    tx: &Tx<'_>,
+    table: &Table,
     cells: &[(String, engine::Value)],
     identity: Option<&Canonical>,
 ) -> Result<()> {
-    let name = store::identity_change::identity_property(tx)?;
-    let name = name.ok_or_else(Error::identity_changed)?;
-    let text = match cells.iter().find(|it| it.0 == name).map(|it| &it.1) {
+    let name = &table.identity().ok_or_else(Error::identity_changed)?.name;
+    let text = match cells.iter().find(|it| it.0 == *name).map(|it| &it.1) {
         Some(engine::Value::Text(text)) => Some(text.clone()),
         Some(engine::Value::Int(number)) => Some(number.to_string()),
         _ => None,
@@ -382,8 +383,8 @@ fn claim(tx: &Tx<'_>, identity: &Canonical, user: &UserId) -> Result<bool> {
     Ok(claimed)
 }
 
-fn claim_new(tx: &Tx<'_>, user: &NewUser) -> Result<()> {
-    same_identity(tx, &user.cells, user.identity.as_ref())?;
+fn claim_new(tx: &Tx<'_>, table: &Table, user: &NewUser) -> Result<()> {
+    same_identity(table, &user.cells, user.identity.as_ref())?;
     match &user.identity {
         Some(identity) if !claim(tx, identity, &user.id)? => Err(Error::user_exists()),
         _ => Ok(()),

@@ -113,6 +113,7 @@ fn with_body(call: Call, route: &Route) -> Call {
 async fn stored(server: &TestServer, app: &TestApp) -> Vec<String> {
     let data = server.server.apps.data(&app.id);
     data.write(|tx| brake::forgive_all(tx, "nobody@example.com")).await.unwrap();
+    look::forget_sources(server, app).await;
     let mut rows = look::everything(&server.server.apps.data(&app.id)).await;
     rows.extend(look::everything(&server.server.apps.platform.data).await);
     rows.sort();

@@ -9,7 +9,9 @@ use crate::harness::{Call, HORSE, TestApp, TestServer, text};
 use crate::look;
 
 /// All that is stored, so that nothing can be changed unseen.
+/// That a source has registered or logged in once more is forgotten before.
 async fn stored(server: &TestServer) -> Vec<String> {
+    look::forget_sources(server, &server.app).await;
     let mut rows = look::everything(&server.server.apps.data(&server.app.id)).await;
     rows.extend(look::everything(&server.server.apps.platform.data).await);
     rows.sort();

@@ -3,12 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use engine::Value::{Int, Null};
 use http::Method;
 use serde_json::{Value, json};
 use server::data::write::{self, By, How, Sent};
-use server::schema::Kind;
-use server::store::{columns, schema};
 use server::users::write::Change;
 
 use crate::harness::{Desk, Reply, TestServer, text};
@@ -212,60 +209,6 @@ async fn a_column_becomes_unique_where_no_value_is_there_twice() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
-}
-
-#[tokio::test]
-async fn while_a_column_changes_who_writes_obeys_what_it_will_be() {
-    let server = TestServer::compat().await;
-    let desk = filled(&server, 3).await;
-    let app = server.server.apps.by_id(&server.app.id.0).await.unwrap().unwrap();
-    // As a job would leave it for a moment.
-    let begin = app.realm.data.write(|tx| {
-        schema::raise_version(tx)?;
-        let tables = schema::load(tx)?;
-        let table = tables.table("Thing").unwrap();
-        let old = table.column("n").unwrap();
-        let mut next = server::schema::Column { kind: Kind::Int, ..old.clone() };
-        next.rules.required = true;
-        next.default = Some(json!(5));
-        next.physical = columns::add_place(tx, table, &next)?;
-        columns::set_becoming(tx, old, Some(&next))?;
-        Ok::<_, server::error::Error>(next.physical)
-    });
-    let place = begin.await.unwrap();
-    let write = |method: Method, path: &str, body: Value| {
-        server.app.call(method, &format!("/data/{path}")).body(body).send()
-    };
-    for (method, path, body, code) in [
-        (Method::POST, "Thing", json!({ "n": "x" }), 8023),
-        (Method::PUT, "Thing/1", json!({ "n": "x" }), 8023),
-        (Method::PUT, "bulk/Thing?where=1%3D1", json!({ "n": "x" }), 8023),
-        (Method::PUT, "Thing/1", json!({ "n": null }), 1137),
-        (Method::PUT, "Thing/1", json!({ "n": "42" }), 0),
-        (Method::PUT, "bulk/Thing?where=objectId%20in%20('2')", json!({ "n": "43" }), 0),
-        (Method::POST, "Thing", json!({ "objectId": "a", "n": "44" }), 0),
-        (Method::POST, "Thing", json!({ "objectId": "b" }), 0),
-    ] {
-        let reply = write(method, path, body.clone()).await;
-        assert_eq!(reply.code(), code, "{path} {body}: {reply:?}");
-    }
-    for wish in [json!({ "name": "m" }), json!({ "unique": true }), json!({ "required": true })] {
-        change(&desk, "n", wish).await.refused(1138);
-    }
-    let drop = desk.about(Method::DELETE, "/data/tables/Thing/columns/n");
-    drop.send().await.refused(1138);
-    let read = app.realm.data.read(move |db| {
-        let tables = schema::load(db)?;
-        let table = tables.table("Thing").unwrap();
-        let next = table.column("n").unwrap().becoming.clone().unwrap();
-        assert_eq!(next.physical, place);
-        let rows = columns::scan(db, table, &next, columns::From::After(i64::MIN), 100)?;
-        Ok::<_, server::error::Error>(
-            rows.into_iter().map(|it| (it.id, it.value)).collect::<Vec<_>>(),
-        )
-    });
-    let rows = [("0", Null), ("1", Int(42)), ("2", Int(43)), ("a", Int(44)), ("b", Int(5))];
-    assert_eq!(read.await.unwrap(), rows.map(|it| (it.0.to_owned(), it.1)));
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::sync::OnceCell;
+use tokio::task::JoinSet;
 use tokio_postgres::config::Host;
 
 /// Where the data of a test lies. Gone when it is dropped.
@@ -58,6 +59,18 @@ impl Home {
             Self::Sqlite(_) => None,
             Self::Postgres(copied, _) => Some(copied.url()),
         }
+    }
+
+    /// A connection of somebody else to the database, with what serves it; `None` where there can be
+    /// none.
+    pub async fn stranger(&self) -> Option<(tokio_postgres::Client, JoinSet<()>)> {
+        let (client, wire) =
+            tokio_postgres::connect(&self.url()?, tokio_postgres::NoTls).await.unwrap();
+        let mut serving = JoinSet::new();
+        serving.spawn(async move {
+            let _ = wire.await;
+        });
+        Some((client, serving))
     }
 
     /// Whether several servers may share it.

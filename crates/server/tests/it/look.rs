@@ -5,6 +5,15 @@ use std::path::{Path, PathBuf};
 use server::error::Error;
 use server::store::Database;
 
+use crate::harness::{TestApp, TestServer};
+
+/// Forgets what sources have used up of their limits, which nodes that share the data write down.
+pub async fn forget_sources(server: &TestServer, app: &TestApp) {
+    for data in [&server.server.apps.data(&app.id), &server.server.apps.platform.data] {
+        data.write(|tx| tx.exec("delete from sys.sources", &[])).await.unwrap();
+    }
+}
+
 /// Every row of every table that the database of `data` has, as text.
 pub async fn everything(data: &Database) -> Vec<String> {
     let read = data.read(|db| {

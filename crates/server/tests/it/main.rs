@@ -53,6 +53,8 @@ mod properties;
 mod races;
 mod reference;
 mod register;
+mod schema_race;
+mod schema_work;
 mod sessions;
 mod source;
 mod start_stop;
