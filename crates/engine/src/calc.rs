@@ -73,7 +73,7 @@ calculations! {
     JsonText "(case when json_type({0}) = 'text' then ({0}) ->> '$' end)" "((case when jsonb_typeof({0}) = 'string' then ({0}) #>> array[]::text[] end) collate \"C\")" "A JSON value that is a text.";
     JsonBool "(case json_type({0}) when 'true' then 1 when 'false' then 0 end)" "(case when jsonb_typeof({0}) = 'boolean' then cast({0} as boolean) end)" "A JSON value that is true or false.";
     JsonSet "(case when json_type({0}) <> 'null' then 1 end)" "(case when jsonb_typeof({0}) <> 'null' then 1 end)" "1 for a JSON value that is there and not null.";
-    Like "({0} glob {1})" "({0} ~ {1})" "Whether a text is as a pattern wants it.";
+    Like "usher_like({0}, {1})" "({0} ~ {1})" "Whether a text is as a pattern wants it.";
 }
 
 /// One piece of a pattern.
@@ -88,9 +88,9 @@ pub enum Wild {
 }
 
 impl Dialect {
-    /// The text of a pattern for [`Calc::Like`]: a `GLOB` or a regular expression. Neither folds
-    /// case by the engine's tables, so both find the same: what counts as the same letter, the
-    /// pieces say.
+    /// The text of a pattern for [`Calc::Like`]: a glob or a regular expression. Neither folds case
+    /// by the engine's tables, so both find the same: what counts as the same letter, the pieces
+    /// say.
     pub fn pattern(&self, pieces: &[Wild]) -> String {
         match self {
             Self::Sqlite => glob(pieces),

@@ -18,6 +18,10 @@ thread_local! {
     static INSIDE: Cell<bool> = const { Cell::new(false) };
 }
 
+/// Statements with more bytes than this are not remembered: clients can make any number of them, and
+/// one may take a megabyte when it is ready to run.
+pub(crate) const LONG: usize = 16 * 1024;
+
 /// Whether this thread runs a closure now: then nobody would be left to run another.
 pub(crate) fn is_inside() -> bool {
     INSIDE.get()

@@ -70,6 +70,20 @@ fn sessions(server: &Server, out: &mut Text) {
         "Session checks that asked the database.",
         metrics.session_misses.get(),
     );
+    let plans = &server.apps.plans;
+    out.one(
+        "usher_query_plan_hits_total",
+        Kind::Counter,
+        "Queries whose plan was in memory.",
+        plans.hits.get(),
+    );
+    out.one(
+        "usher_query_plan_misses_total",
+        Kind::Counter,
+        "Queries whose plan was made.",
+        plans.misses.get(),
+    );
+    out.one("usher_query_plans", Kind::Gauge, "Plans of queries in memory.", plans.len());
     out.one("usher_sessions_cached", Kind::Gauge, "Sessions in memory.", server.live.len());
     out.one(
         "usher_session_uses_waiting",

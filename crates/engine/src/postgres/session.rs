@@ -21,7 +21,7 @@ use super::types::Param;
 use crate::error::{Error, Result};
 use crate::row::Row;
 use crate::value::{Flow, ValueRef};
-use crate::work::Counters;
+use crate::work::{Counters, LONG};
 
 /// Statements that a connection remembers.
 const STATEMENTS: usize = 256;
@@ -159,6 +159,9 @@ impl Session {
             return Ok(known.clone());
         }
         let statement = self.client.prepare(sql).await?;
+        if sql.len() > LONG {
+            return Ok(statement);
+        }
         self.statements.borrow_mut().insert(sql.into(), statement.clone());
         Ok(statement)
     }

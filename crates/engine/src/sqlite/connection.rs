@@ -16,7 +16,7 @@ use super::functions;
 use crate::error::{Error, Result};
 use crate::row::Row;
 use crate::value::{Flow, ValueRef};
-use crate::work::Counters;
+use crate::work::{Counters, LONG};
 
 /// Steps of SQLite's machine between two looks at the clock: some 0.01 ms. A step that compares long
 /// texts with a pattern takes a thousand times as long.
@@ -111,28 +111,42 @@ impl Connection {
         visit: &mut dyn FnMut(&Row<'_>) -> Flow,
     ) -> Result<()> {
         self.in_time()?;
-        let mut statement = self.inner.prepare_cached(sql).map_err(failure)?;
-        bind(&mut statement, values)?;
-        let mut rows = statement.raw_query();
-        while let Some(row) = rows.next().map_err(failure)? {
-            if visit(&Row::sqlite(row)) == Flow::Stop {
-                break;
+        self.prepared(sql, |statement| {
+            bind(statement, values)?;
+            let mut rows = statement.raw_query();
+            while let Some(row) = rows.next().map_err(failure)? {
+                if visit(&Row::sqlite(row)) == Flow::Stop {
+                    break;
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// Runs a statement and tells how many rows it changed.
     pub(crate) fn execute(&self, sql: &str, values: &[ValueRef<'_>]) -> Result<u64> {
         self.in_time()?;
-        let mut statement = self.inner.prepare_cached(sql).map_err(failure)?;
-        bind(&mut statement, values)?;
-        // SQLite would tell the number of an earlier statement for one that changes no rows.
-        let before = self.inner.total_changes();
-        let mut rows = statement.raw_query();
-        while rows.next().map_err(failure)?.is_some() {}
-        drop(rows);
-        Ok(if self.inner.total_changes() == before { 0 } else { self.inner.changes() })
+        self.prepared(sql, |statement| {
+            bind(statement, values)?;
+            // SQLite would tell the number of an earlier statement for one that changes no rows.
+            let before = self.inner.total_changes();
+            let mut rows = statement.raw_query();
+            while rows.next().map_err(failure)?.is_some() {}
+            drop(rows);
+            Ok(if self.inner.total_changes() == before { 0 } else { self.inner.changes() })
+        })
+    }
+
+    /// Lends a statement: one that is remembered, unless it is long.
+    fn prepared<T>(
+        &self,
+        sql: &str,
+        run: impl FnOnce(&mut rusqlite::Statement<'_>) -> Result<T>,
+    ) -> Result<T> {
+        if sql.len() > LONG {
+            return run(&mut self.inner.prepare(sql).map_err(failure)?);
+        }
+        run(&mut *self.inner.prepare_cached(sql).map_err(failure)?)
     }
 
     fn in_time(&self) -> Result<()> {

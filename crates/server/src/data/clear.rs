@@ -87,7 +87,7 @@ fn step(tx: &Tx<'_>, change: &Change, payload: &str) -> Result<Mark> {
         let users: Vec<UserId> = ids.into_iter().map(|it| UserId(it.into())).collect();
         accounts::delete(tx, change, &users)?;
     } else {
-        objects::delete_many(tx, table, &objects::Which::Ids(ids))?;
+        objects::delete_these(tx, table, &ids)?;
         let what = json!({ "table": table.name, "count": count });
         let random = &change.server.random;
         events::record(tx, random, &change.author, Event::ObjectDeleted, &table.name, &what)?;

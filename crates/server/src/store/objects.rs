@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use engine::{Built, Flow, Value as Stored};
 use sea_query::{
-    Alias, Asterisk, Cond, Expr, ExprTrait as _, Func, LockType, NullOrdering, Order,
+    Alias, Asterisk, Expr, ExprTrait as _, Func, LockType, Order,
     PostgresQueryBuilder, Query, QueryStatementWriter, SelectStatement, SimpleExpr,
     SqliteQueryBuilder, TableRef, Value,
 };
@@ -17,39 +17,6 @@ use crate::schema::{Column, Table, values};
 
 /// A column with the value that goes into it.
 pub type Cell<'a> = (&'a Column, Stored);
-
-/// A property of an answer.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Shown {
-    /// Its name in the answer.
-    pub name: String,
-    /// Which column of the table it is.
-    pub column: usize,
-}
-
-/// All columns of a table that an answer shows, under their own names.
-pub fn all_shown(table: &Table) -> Vec<Shown> {
-    let shown = |it: &(usize, &Column)| table.shows(it.1);
-    let columns = table.columns.iter().enumerate().filter(shown);
-    columns.map(|(column, it)| Shown { name: it.name.clone(), column }).collect()
-}
-
-/// Which rows, what of them, and in which order.
-#[derive(Clone, Debug, Default)]
-pub struct Page {
-    /// What an answer shows of each.
-    pub shown: Vec<Shown>,
-    /// Columns to sort by, each with whether the largest comes first.
-    pub sort: Vec<(usize, bool)>,
-    /// Without such columns: whether the oldest row comes first, and not the newest.
-    pub oldest_first: bool,
-    /// Whether rows that show the same count once.
-    pub distinct: bool,
-    /// Rows at most.
-    pub size: u64,
-    /// Rows to leave out before them.
-    pub offset: u64,
-}
 
 /// Adds a row. Fails with 1101 if a row has the id, and with 1155 if one has another value that must
 /// be unique.
@@ -125,59 +92,17 @@ pub fn delete(tx: &Tx<'_>, table: &Table, id: &str) -> Result<bool> {
     Ok(tx.exec_built(&built(tx, &query))? == 1)
 }
 
-/// Which rows many of them are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Which {
-    /// Those with these ids.
-    Ids(Vec<String>),
-    /// All.
-    All,
-}
-
-fn of(which: &Which) -> Cond {
-    match which {
-        Which::All => Cond::all(),
-        Which::Ids(ids) => Cond::all().add(is_one_of(ids.iter().map(String::as_str))),
-    }
-}
-
-/// The ids of these rows, or of the first of them.
-pub fn ids(db: &Db<'_>, table: &Table, which: &Which, most: u64) -> Result<Vec<String>> {
-    let mut query = Query::select();
-    query.column(Alias::new("objectId")).from(place(db, table)).cond_where(of(which));
-    query.order_by(Alias::new(".seq"), Order::Asc).limit(most);
-    let mut ids = Vec::new();
-    db.each(&built(db, &query), &mut |row| {
-        if let engine::ValueRef::Text(it) = row.at(0)? {
-            ids.push(it.to_owned());
-        }
-        Ok(Flow::Continue)
-    })?;
-    Ok(ids)
-}
-
-/// Removes these rows and tells how many there were.
-pub fn delete_many(tx: &Tx<'_>, table: &Table, which: &Which) -> Result<u64> {
+/// Removes the rows with these ids and tells how many there were.
+pub fn delete_these(tx: &Tx<'_>, table: &Table, ids: &[String]) -> Result<u64> {
     let mut query = Query::delete();
-    query.from_table(place(tx, table)).cond_where(of(which));
+    query.from_table(place(tx, table)).and_where(is_one_of(ids.iter().map(String::as_str)));
     Ok(tx.exec_built(&built(tx, &query))?)
 }
 
 /// Writes the row with that id as a JSON object, without the closing brace, so that the caller can
 /// add to it; false if there is none.
 pub fn write_one(db: &Db<'_>, table: &Table, id: &str, out: &mut Vec<u8>) -> Result<bool> {
-    write_some(db, table, &all_shown(table), id, out)
-}
-
-/// The same with these properties alone.
-pub fn write_some(
-    db: &Db<'_>,
-    table: &Table,
-    shown: &[Shown],
-    id: &str,
-    out: &mut Vec<u8>,
-) -> Result<bool> {
-    let writer = Writer::new(table, shown);
+    let writer = Writer::new(table);
     let mut query = Query::select();
     writer.select(&mut query);
     query.from(place(db, table));
@@ -228,56 +153,6 @@ pub fn value(db: &Db<'_>, table: &Table, column: &Column, id: &str) -> Result<St
     Ok(found)
 }
 
-/// Writes one page of rows as a JSON array.
-pub fn write_page(db: &Db<'_>, table: &Table, page: &Page, out: &mut Vec<u8>) -> Result<()> {
-    let writer = Writer::new(table, &page.shown);
-    let mut query = Query::select();
-    writer.select(&mut query);
-    query.from(place(db, table));
-    sort(&mut query, table, page);
-    query.limit(page.size).offset(page.offset);
-    out.push(b'[');
-    let mut first = true;
-    db.each(&built(db, &query), &mut |row| {
-        if !std::mem::take(&mut first) {
-            out.push(b',');
-        }
-        writer.open_object(row, out)?;
-        out.push(b'}');
-        Ok(Flow::Continue)
-    })?;
-    out.push(b']');
-    Ok(())
-}
-
-/// The same order on both engines: no value comes before all values, and rows that are alike in all
-/// of the columns stand in the order in which they came, or in the other one where the last column
-/// is sorted downwards.
-fn sort(query: &mut SelectStatement, table: &Table, page: &Page) {
-    let mut by = |column: &str, downwards: bool, may_be_null: bool| {
-        let order = if downwards { Order::Desc } else { Order::Asc };
-        let nulls = if downwards { NullOrdering::Last } else { NullOrdering::First };
-        if may_be_null {
-            query.order_by_with_nulls(Alias::new(column), order, nulls);
-        } else {
-            query.order_by(Alias::new(column), order);
-        }
-    };
-    for (column, downwards) in &page.sort {
-        let column = &table.columns[*column];
-        by(&column.physical, *downwards, column.name != "objectId");
-    }
-    if page.distinct {
-        let sorted = |it: &&Shown| page.sort.iter().all(|by| by.0 != it.column);
-        for shown in page.shown.iter().filter(sorted) {
-            by(&table.columns[shown.column].physical, false, true);
-        }
-        query.distinct();
-    } else {
-        by(".seq", page.sort.last().map_or(!page.oldest_first, |it| it.1), false);
-    }
-}
-
 /// How many rows the table has.
 pub fn count(db: &Db<'_>, table: &Table) -> Result<i64> {
     let mut query = Query::select();
@@ -299,16 +174,17 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn new(table: &'a Table, shown: &[Shown]) -> Self {
-        let key = |it: &Shown| {
+    fn new(table: &'a Table) -> Self {
+        let key = |it: &'a Column| {
             let mut key = Vec::with_capacity(it.name.len() + 3);
             values::write_text(&it.name, &mut key);
             key.push(b':');
-            (&table.columns[it.column], key)
+            (it, key)
         };
         let mut end = b"\"___class\":".to_vec();
         values::write_text(&table.name, &mut end);
-        Self { columns: shown.iter().map(key).collect(), end }
+        let shown = table.columns.iter().filter(|it| table.shows(it));
+        Self { columns: shown.map(key).collect(), end }
     }
 
     /// Selects what is written; at least one column, since an empty list is no SQL.
