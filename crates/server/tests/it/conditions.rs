@@ -541,6 +541,69 @@ async fn a_thousand_conditions_and_a_thousand_ids_are_answered() {
 }
 
 #[tokio::test]
+async fn l_04_conditions_in_conditions_are_bounded_in_all() {
+    let server = TestServer::compat().await;
+    let app = &server.app;
+    people(&server).await;
+    let nested = |levels: usize, chain: &str| {
+        (0..levels).fold("1".to_owned(), |it, _| format!("case when {it} = 1 then 1 end{chain}"))
+    };
+    for (levels, chain) in [(45, "+1".repeat(100)), (10, "-1".repeat(30)), (60, String::new())] {
+        let value = nested(levels, &chain);
+        let clause = json!({ "where": format!("{value} = 1") });
+        let reply = find(app, "Person", clause.clone()).await;
+        if chain.is_empty() {
+            assert_eq!(names_in(&reply.ok()).split(' ').count(), 5);
+            continue;
+        }
+        reply.refused(1017);
+        app.post("/data/bulk/Person/delete", clause).send().await.refused(1017);
+        find(app, "Person", json!({ "props": format!("{value} as z") })).await.refused(1017);
+        find(app, "Person", json!({ "sortBy": value })).await.refused(1017);
+    }
+    let weeks = (0..20)
+        .fold("joined".to_owned(), |it, _| format!("case when WEEK({it}) = 12 then joined end"));
+    let found = find(app, "Person", json!({ "where": format!("{weeks} is not null") })).await.ok();
+    assert_eq!(names_in(&found), "O'Brien Bob Ann");
+    // Many values, in all lists together.
+    let sum = |it: usize| format!("age{} as a{it}", "+1".repeat(150));
+    let props: Vec<String> = (0..100).map(sum).collect();
+    let found = find(app, "Person", json!({ "props": props, "where": "name = 'Ann'" })).await.ok();
+    assert_eq!(found[0]["a99"], 185);
+    let props: Vec<String> = (0..300).map(sum).collect();
+    find(app, "Person", json!({ "props": props })).await.refused(1017);
+}
+
+#[tokio::test]
+async fn distinct_does_not_compare_json() {
+    let server = TestServer::compat().await;
+    people(&server).await;
+    for props in ["profile", "name, profile->'$.age' as age", ""] {
+        let query = json!({ "props": props, "distinct": true });
+        find(&server.app, "Person", query).await.refused(1006);
+    }
+    let query = json!({ "distinct": true, "excludeProps": "profile" });
+    assert_eq!(find(&server.app, "Person", query).await.ok().as_array().unwrap().len(), 5);
+}
+
+#[tokio::test]
+async fn parts_of_moved_dates_are_those_of_the_date() {
+    let server = TestServer::compat().await;
+    people(&server).await;
+    for (what, expected) in [
+        ("YEAR(DATEADD(joined, 1, 'month'))", 2015),
+        ("MONTH(DATEADD(joined, 1, 'month'))", 4),
+        ("DAYOFMONTH(DATESUB(joined, 1, 'year'))", 24),
+        ("WEEK(DATEADD(joined, 1, 'month'))", 16),
+        ("UNIX_TIMESTAMP(DATEADD(joined, 1, 'month'))", 1_429_869_600),
+        ("DATEDIFF(DATEADD(joined, 1, 'month'), joined)", 31),
+    ] {
+        let query = json!({ "props": format!("{what} as it"), "where": "name = 'Ann'" });
+        assert_eq!(find(&server.app, "Person", query).await.ok()[0]["it"], expected, "{what}");
+    }
+}
+
+#[tokio::test]
 async fn l_05_a_query_that_takes_too_long_is_ended_and_others_go_on() {
     let server = TestServer::compat().await;
     let long = "a".repeat(20_000);
