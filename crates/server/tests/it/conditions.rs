@@ -595,7 +595,7 @@ async fn parts_of_moved_dates_are_those_of_the_date() {
         ("MONTH(DATEADD(joined, 1, 'month'))", 4),
         ("DAYOFMONTH(DATESUB(joined, 1, 'year'))", 24),
         ("WEEK(DATEADD(joined, 1, 'month'))", 16),
-        ("UNIX_TIMESTAMP(DATEADD(joined, 1, 'month'))", 1_429_869_600),
+        ("UNIXTIMESTAMP(DATEADD(joined, 1, 'month'))", 1_429_869_600),
         ("DATEDIFF(DATEADD(joined, 1, 'month'), joined)", 31),
     ] {
         let query = json!({ "props": format!("{what} as it"), "where": "name = 'Ann'" });
