@@ -1,5 +1,6 @@
 //! Conditions: which objects they mean (data-api 3), at every door that takes one.
 
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
 use http::Method;
@@ -472,7 +473,11 @@ async fn v_01_no_statement_has_a_word_or_number_of_a_client_in_it() {
 
 /// A text as it goes into the query of an address.
 fn percent(text: &str) -> String {
-    text.bytes().map(|it| format!("%{it:02X}")).collect()
+    let add = |mut all: String, it: u8| {
+        write!(all, "%{it:02X}").unwrap();
+        all
+    };
+    text.bytes().fold(String::new(), add)
 }
 
 #[tokio::test]
