@@ -564,3 +564,36 @@ async fn l_05_a_query_that_takes_too_long_is_ended_and_others_go_on() {
     let one = json!({ "where": "text like 'a%'", "pageSize": 1, "props": "objectId" });
     assert_eq!(find(&server.app, "Long", one).await.ok().as_array().unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn like_knows_the_case_of_all_scripts_and_nothing_else_of_its_own() {
+    let server = TestServer::compat().await;
+    let app = &server.app;
+    for name in ["\u{212a}", "ς", "ẞ", "ſ", "É", "Ж", "a*b", "[ab]", "a\\b", "50%", "x_y", "^$."]
+    {
+        app.post("/data/Word", json!({ "name": name })).send().await.ok();
+    }
+    for (pattern, expected) in [
+        ("k", "\u{212a}"),
+        ("K", "\u{212a}"),
+        ("Σ", "ς"),
+        ("σ", "ς"),
+        ("ß", "ẞ"),
+        ("S", "ſ"),
+        ("é", "É"),
+        ("ж", "Ж"),
+        ("e", ""),
+        ("A*B", "a*b"),
+        ("[ab]", "[ab]"),
+        ("%\\b", "a\\b"),
+        ("%\\%", "50%"),
+        ("%\\%%", "50%"),
+        ("_\\__", "x_y"),
+        ("^$.", "^$."),
+        ("...", ""),
+        ("?*?", ""),
+    ] {
+        let found = find(app, "Word", json!({ "where": format!("name like '{pattern}'") })).await;
+        assert_eq!(names_in(&found.ok()), expected, "like {pattern}");
+    }
+}
