@@ -97,8 +97,8 @@ pub async fn delete_one(change: &Change, table: &str, id: &str) -> Reply {
 /// Deletes those of the objects that are there, in one transaction, and tells how many. The table is
 /// any but `Users`.
 pub async fn delete_these(change: &Change, table: &str, ids: Vec<String>) -> Result<usize> {
-    let table = change.schema.table(table).cloned();
-    let table = table.ok_or_else(|| Error::no_such_table(""))?;
+    let found = change.schema.table(table).cloned();
+    let table = found.ok_or_else(|| Error::no_such_table(table))?;
     let keep = change.clone();
     let write = change.app.realm.data.write(move |tx| {
         let wanted: Vec<&str> = ids.iter().map(String::as_str).collect();

@@ -1,5 +1,6 @@
 //! Conditions: which objects they mean (data-api 3), at every door that takes one.
 
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
 use http::Method;
@@ -472,7 +473,11 @@ async fn v_01_no_statement_has_a_word_or_number_of_a_client_in_it() {
 
 /// A text as it goes into the query of an address.
 fn percent(text: &str) -> String {
-    text.bytes().map(|it| format!("%{it:02X}")).collect()
+    let add = |mut all: String, it: u8| {
+        write!(all, "%{it:02X}").unwrap();
+        all
+    };
+    text.bytes().fold(String::new(), add)
 }
 
 #[tokio::test]
@@ -621,4 +626,37 @@ async fn l_05_a_query_that_takes_too_long_is_ended_and_others_go_on() {
     server.app.post("/data/Long/count", query).send().await.refused(20008);
     let one = json!({ "where": "text like 'a%'", "pageSize": 1, "props": "objectId" });
     assert_eq!(find(&server.app, "Long", one).await.ok().as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn like_knows_the_case_of_all_scripts_and_nothing_else_of_its_own() {
+    let server = TestServer::compat().await;
+    let app = &server.app;
+    for name in ["\u{212a}", "ς", "ẞ", "ſ", "É", "Ж", "a*b", "[ab]", "a\\b", "50%", "x_y", "^$."]
+    {
+        app.post("/data/Word", json!({ "name": name })).send().await.ok();
+    }
+    for (pattern, expected) in [
+        ("k", "\u{212a}"),
+        ("K", "\u{212a}"),
+        ("Σ", "ς"),
+        ("σ", "ς"),
+        ("ß", "ẞ"),
+        ("S", "ſ"),
+        ("é", "É"),
+        ("ж", "Ж"),
+        ("e", ""),
+        ("A*B", "a*b"),
+        ("[ab]", "[ab]"),
+        ("%\\b", "a\\b"),
+        ("%\\%", "50%"),
+        ("%\\%%", "50%"),
+        ("_\\__", "x_y"),
+        ("^$.", "^$."),
+        ("...", ""),
+        ("?*?", ""),
+    ] {
+        let found = find(app, "Word", json!({ "where": format!("name like '{pattern}'") })).await;
+        assert_eq!(names_in(&found.ok()), expected, "like {pattern}");
+    }
 }
