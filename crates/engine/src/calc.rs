@@ -17,6 +17,9 @@ macro_rules! calculations {
             $(#[doc = $what] $name,)*
         }
 
+        #[cfg(test)]
+        const ALL: &[Calc] = &[$(Calc::$name),*];
+
         impl Dialect {
             /// The template of a calculation.
             pub fn calc(&self, calc: Calc) -> &'static str {
@@ -29,6 +32,10 @@ macro_rules! calculations {
     };
 }
 
+// Each is one primary, so that it can stand anywhere in another, and names an operand that may be
+// calculated once: what is nested would else double with every level. `offset 0` keeps PostgreSQL's
+// planner from writing an operand to two places.
+//
 // PostgreSQL's times: to the second by way of a float, which is exact for all years up to 9999 and
 // far beyond, because a whole second is a multiple of 64 microseconds.
 calculations! {
@@ -66,8 +73,8 @@ calculations! {
     Minute "usher_date_part('minute', {0})" "cast(extract(minute from (timestamp '1970-01-01' + floor({0} / 1000.0) * interval '1 second')) as double precision)" "The minute.";
     Second "usher_date_part('second', {0})" "cast(extract(second from (timestamp '1970-01-01' + floor({0} / 1000.0) * interval '1 second')) as double precision)" "The whole second.";
     IsoWeek "usher_date_part('week', {0})" "cast(extract(week from (timestamp '1970-01-01' + floor({0} / 1000.0) * interval '1 second')) as double precision)" "The ISO week of the year.";
-    SundayWeek "usher_date_part('sundays', {0})" "cast(floor((extract(doy from timestamp '1970-01-01' + floor({0} / 1000.0) * interval '1 second') + 6 - extract(dow from timestamp '1970-01-01' + floor({0} / 1000.0) * interval '1 second')) / 7) as double precision)" "The week of the year; the first begins with its first Sunday.";
-    AddMonths "usher_add_months({0}, {1})" "cast(extract(epoch from timestamp '1970-01-01' + floor({0} / 1000.0) * interval '1 second' + {1} * interval '1 month') * 1000 as bigint) + mod(mod({0}, 1000) + 1000, 1000)" "A time so many months later; the last day of a shorter month.";
+    SundayWeek "usher_date_part('sundays', {0})" "(select cast(floor((extract(doy from moment) + 6 - extract(dow from moment)) / 7) as double precision) from (select timestamp '1970-01-01' + floor({0} / 1000.0) * interval '1 second' as moment offset 0) as one)" "The week of the year; the first begins with its first Sunday.";
+    AddMonths "usher_add_months({0}, {1})" "(cast(extract(epoch from timestamp '1970-01-01' + floor({0} / 1000.0) * interval '1 second' + {1} * interval '1 month') * 1000 as bigint) + mod(mod({0}, 1000) + 1000, 1000))" "A time so many months later; the last day of a shorter month.";
     AddMillis "({0} + {1})" "({0} + {1})" "A time so many milliseconds later.";
     JsonNumber "usher_json_number({0})" "(case when jsonb_typeof({0}) = 'number' then cast({0} as double precision) end)" "A JSON value that is a number.";
     JsonText "(case when json_type({0}) = 'text' then ({0}) ->> '$' end)" "((case when jsonb_typeof({0}) = 'string' then ({0}) #>> array[]::text[] end) collate \"C\")" "A JSON value that is a text.";
@@ -219,4 +226,44 @@ fn regex(pieces: &[Wild]) -> String {
     }
     text.push('$');
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether a template is a call or stands in parentheses, from its first to its last character.
+    fn is_primary(template: &str) -> bool {
+        let (mut depth, mut quoted) = (0, false);
+        let word = template.trim_start_matches(|it: char| it.is_ascii_lowercase() || it == '_');
+        for (index, letter) in word.char_indices() {
+            match letter {
+                '\'' => quoted = !quoted,
+                '(' if !quoted => depth += 1,
+                ')' if !quoted => depth -= 1,
+                _ => {}
+            }
+            if depth == 0 {
+                return !quoted && index + 1 == word.len();
+            }
+        }
+        false
+    }
+
+    #[test]
+    fn templates_stand_anywhere_in_each_other_and_do_not_double_what_is_calculated() {
+        // The operands of these are columns, values and parts of columns alone.
+        let plain =
+            [Calc::AddMonths, Calc::JsonNumber, Calc::JsonText, Calc::JsonBool, Calc::JsonSet];
+        for dialect in [Dialect::Sqlite, Dialect::Postgres] {
+            for calc in ALL {
+                let template = dialect.calc(*calc);
+                assert!(is_primary(template), "{calc:?} {template}");
+                for operand in ["{0}", "{1}"] {
+                    let times = template.matches(operand).count();
+                    assert!(times <= 1 || plain.contains(calc), "{calc:?} {template}");
+                }
+            }
+        }
+    }
 }

@@ -182,6 +182,9 @@ async fn page(
     let with_id = id_comes_along(app) && !distinct;
     let size = number(query, "pageSize", Error::bad_page_size)?.unwrap_or(usual);
     let offset = number(query, "offset", Error::bad_offset)?.unwrap_or(0);
+    if offset > FURTHEST {
+        return Err(Error::bad_offset());
+    }
     if size == 0 {
         return Err(Error::bad_page_size());
     }
@@ -291,5 +294,5 @@ fn number(query: &Map<String, Value>, name: &str, bad: fn() -> Error) -> Result<
         Some(Value::String(text)) => text.trim().parse().ok(),
         Some(_) => None,
     };
-    read.filter(|it| *it <= FURTHEST).map(Some).ok_or_else(bad)
+    read.map(Some).ok_or_else(bad)
 }

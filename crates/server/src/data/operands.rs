@@ -4,6 +4,8 @@
 //! Wire: data-api 3.4 to 3.7. The types of columns decide what literals are; what has no type of
 //! its own waits until the other side is known.
 
+use std::collections::HashMap;
+
 use clause::{
     Add, Aggregate, At, Function, JsonPath, JsonStep, Literal, Multiply, Operand, Path, Shift,
     Term, Unit, Value,
@@ -19,6 +21,10 @@ use crate::store::query::Recipe;
 /// The most calculations inside each other: SQLite takes a depth of 1,000, PostgreSQL has a stack.
 const DEEPEST: usize = 200;
 
+/// The most values, columns and calculations of a query, of all its lists together: SQLite takes
+/// 32,766 values, PostgreSQL 65,535.
+const TERMS: usize = 20_000;
+
 /// A query that is being compiled for a table.
 pub struct Compiler<'a> {
     /// The table.
@@ -27,6 +33,9 @@ pub struct Compiler<'a> {
     pub values: &'a [Value],
     /// Where the values of the statement come from.
     pub recipes: Vec<Recipe>,
+    /// The places of those that serve more than once.
+    shared: HashMap<Recipe, usize>,
+    terms: usize,
 }
 
 /// One side of a comparison.
@@ -54,7 +63,7 @@ pub enum What {
 impl<'a> Compiler<'a> {
     /// A compiler of what names columns of this table and has these values.
     pub fn new(table: &'a Table, values: &'a [Value]) -> Self {
-        Self { table, values, recipes: Vec::new() }
+        Self { table, values, recipes: Vec::new(), shared: HashMap::new(), terms: 0 }
     }
 
     /// The place of a column that clients may name. Fails with 1006: a hidden one is not there.
@@ -69,16 +78,37 @@ impl<'a> Compiler<'a> {
     }
 
     fn recipe(&mut self, recipe: Recipe) -> usize {
-        let known = self.recipes.iter().position(|it| *it == recipe);
-        known.filter(|_| !matches!(recipe, Recipe::Client(..))).unwrap_or_else(|| {
-            self.recipes.push(recipe);
-            self.recipes.len() - 1
-        })
+        let place = self.recipes.len();
+        if !matches!(recipe, Recipe::Client(..)) {
+            if let Some(known) = self.shared.get(&recipe) {
+                return *known;
+            }
+            self.shared.insert(recipe.clone(), place);
+        }
+        self.recipes.push(recipe);
+        place
+    }
+
+    fn count(&mut self, terms: usize, at: At) -> Result<()> {
+        self.terms += terms;
+        if self.terms > TERMS {
+            return Err(refused(&format!("the query has more than {TERMS} values"), at));
+        }
+        Ok(())
+    }
+
+    /// The depth of what stands there. Fails with 1017 if it is too deep.
+    pub fn bounded(depth: usize, at: At) -> Result<usize> {
+        if depth > DEEPEST {
+            return Err(refused(&format!("it is calculated more than {DEEPEST} deep"), at));
+        }
+        Ok(depth)
     }
 
     /// What an operand is.
     pub fn side(&mut self, operand: &Operand) -> Result<Side> {
         let at = operand.at;
+        self.count(1, at)?;
         let what = match &operand.term {
             Term::Literal(Literal::Null) => What::Null,
             Term::Literal(_) => return Err(Error::internal("a value was not taken out")),
@@ -112,12 +142,10 @@ impl<'a> Compiler<'a> {
             }
             Term::Case { when, otherwise } => self.case(when, otherwise.as_deref(), at)?,
         };
-        match what {
-            What::Typed(_, _, depth) if depth > DEEPEST => {
-                Err(refused(&format!("it is calculated more than {DEEPEST} deep"), at))
-            }
-            what => Ok(Side { at, what }),
+        if let What::Typed(_, _, depth) = what {
+            Self::bounded(depth, at)?;
         }
+        Ok(Side { at, what })
     }
 
     fn named(&mut self, path: &Path) -> Result<What> {
@@ -141,6 +169,7 @@ impl<'a> Compiler<'a> {
             return Err(refused(&what, path.column.at));
         }
         let physical = column.physical.clone();
+        self.count(json.0.len(), path.column.at)?;
         let step = |it: &JsonStep| match it {
             JsonStep::Key(key) => (self.recipe(Recipe::Key(key.clone())), Wanted::Key),
             JsonStep::Index(index) => (self.recipe(Recipe::Index(*index)), Wanted::Index),
@@ -316,15 +345,17 @@ impl<'a> Compiler<'a> {
     ) -> Result<What> {
         let mut conditions = Vec::with_capacity(when.len());
         let mut sides = Vec::with_capacity(when.len() + 1);
+        let mut deepest = 0;
         for (condition, value) in when {
-            conditions.push(self.condition(condition)?);
+            let (condition, depth) = self.deep_condition(condition)?;
+            deepest = deepest.max(depth);
+            conditions.push(condition);
             sides.push(self.side(value)?);
         }
         if let Some(value) = otherwise {
             sides.push(self.side(value)?);
         }
         let of = self.target(&sides, at)?;
-        let mut deepest = 0;
         let mut values = Vec::with_capacity(sides.len());
         for side in sides {
             let (value, depth) = self.fit(side, of)?;
@@ -410,13 +441,17 @@ impl<'a> Compiler<'a> {
     }
 
     /// The same for a time, which is compared as a number if one of the sides is one.
-    pub fn fit_time(&mut self, side: Side, of: Type) -> Result<Expr> {
+    pub fn fit_time(&mut self, side: Side, of: Type) -> Result<(Expr, usize)> {
         if matches!(side.what, What::Literal(_)) {
             let time = self.fit(side, Type::Time)?.0;
             let as_number = of == Type::Number;
-            return Ok(if as_number { Expr::Call(Calc::Number, vec![time]) } else { time });
+            return Ok(if as_number {
+                (Expr::Call(Calc::Number, vec![time]), 2)
+            } else {
+                (time, 1)
+            });
         }
-        Ok(self.fit(side, of)?.0)
+        self.fit(side, of)
     }
 
     /// A pattern. It must be given: what it finds is worked out before the query runs.

@@ -109,7 +109,7 @@ pub async fn delete_these(change: &Change, table: &str, ids: Vec<String>) -> Res
 
 async fn deleted(change: &Change, name: &str, ids: Vec<String>) -> Result<usize> {
     let table = change.schema.table(name).cloned();
-    let table = table.ok_or_else(|| Error::no_such_table(""))?;
+    let table = table.ok_or_else(|| Error::no_such_table(name))?;
     let keep = change.clone();
     let write = change.app.realm.data.write(move |tx| {
         let keep = &grow::hold(tx, &keep, &table.name, Tables::Stay)?;

@@ -217,6 +217,17 @@ impl Query {
             shown.filter(|it| it.1.name == "objectId").map(column).for_each(&mut add);
         }
         outputs.retain(|it| !self.left_out.contains(&it.name));
+        let is_json = |it: &Output| match &it.shows {
+            Shows::Column(column) => table.columns[*column].kind == crate::schema::Kind::Json,
+            Shows::Json(_) => true,
+            Shows::Value(..) => false,
+        };
+        // One engine keeps the order of keys and the blanks, the other does not.
+        if let Some(json) = outputs.iter().find(|it| self.how.distinct && is_json(it)) {
+            let message =
+                format!("{} is JSON, which distinct cannot compare. Leave it out", json.name);
+            return Err(Error::bad_selection(message));
+        }
         Ok(outputs)
     }
 

@@ -48,11 +48,27 @@ fn pad(condition: &mut Condition) {
 impl Compiler<'_> {
     /// The condition of a tree.
     pub fn condition(&mut self, condition: &Condition) -> Result<Cond> {
+        Ok(self.deep_condition(condition)?.0)
+    }
+
+    /// The same, and how deep it is.
+    pub fn deep_condition(&mut self, condition: &Condition) -> Result<(Cond, usize)> {
+        let (cond, depth) = self.test(condition)?;
+        Ok((cond, Self::bounded(depth, condition.at)?))
+    }
+
+    fn test(&mut self, condition: &Condition) -> Result<(Cond, usize)> {
         let at = condition.at;
         Ok(match &condition.test {
-            Test::Or(parts) => Cond::Or(self.conditions(parts)?),
-            Test::And(parts) => Cond::And(self.conditions(parts)?),
-            Test::Not(inner) => Cond::Not(Box::new(self.condition(inner)?)),
+            Test::Or(parts) => {
+                let (parts, depth) = self.conditions(parts)?;
+                (Cond::Or(parts), depth)
+            }
+            Test::And(parts) => {
+                let (parts, depth) = self.conditions(parts)?;
+                (Cond::And(parts), depth)
+            }
+            Test::Not(inner) => negate(self.deep_condition(inner)?, true),
             Test::Compare { comparison, left, right } => {
                 let sides = [self.side(left)?, self.side(right)?];
                 let sign = sign(*comparison);
@@ -61,14 +77,14 @@ impl Compiler<'_> {
                 }
                 let of = self.target(&sides, at)?;
                 let [left, right] = sides;
-                Cond::Compare(self.fit(left, of)?.0, sign, self.fit(right, of)?.0)
+                compare(self.fit(left, of)?, sign, self.fit(right, of)?)
             }
             Test::Like { negated, operand, pattern } => {
                 let value = self.side(operand)?;
-                let value = self.as_text(value)?.0;
+                let (value, depth) = self.as_text(value)?;
                 let like = match self.pattern(pattern)? {
-                    Some(pattern) => Cond::Like(value, pattern),
-                    None => Cond::Compare(value, Sign::Equal, Expr::Null(Type::Text)),
+                    Some(pattern) => (Cond::Like(value, pattern), depth + 1),
+                    None => compare((value, depth), Sign::Equal, (Expr::Null(Type::Text), 1)),
                 };
                 negate(like, *negated)
             }
@@ -81,28 +97,31 @@ impl Compiler<'_> {
                     sides.push(self.side(one)?);
                 }
                 if list.is_empty() {
-                    return Ok(Cond::Always(*negated));
+                    return Ok((Cond::Always(*negated), 1));
                 }
-                let mut all = self.fitted(sides, at)?.into_iter();
+                let (all, depth) = self.fitted(sides, at)?;
+                let mut all = all.into_iter();
                 let value = all.next().ok_or_else(|| Error::internal("a list without a value"))?;
-                negate(Cond::In(value, all.collect()), *negated)
+                negate((Cond::In(value, all.collect()), depth + 1), *negated)
             }
             Test::Between { negated, operand, low, high } => {
                 let sides = vec![self.side(operand)?, self.side(low)?, self.side(high)?];
-                let all = self.fitted(sides, at)?;
+                let (all, depth) = self.fitted(sides, at)?;
                 let [value, low, high] = <[Expr; 3]>::try_from(all)
                     .map_err(|_| Error::internal("a range without its ends"))?;
-                negate(Cond::Between(value, low, high), *negated)
+                negate((Cond::Between(value, low, high), depth + 1), *negated)
             }
             Test::IsNull { negated, operand } => {
-                let value = match self.side(operand)? {
-                    Side { what: What::Json(part), .. } => Expr::Call(Calc::JsonSet, vec![part]),
+                let (value, depth) = match self.side(operand)? {
+                    Side { what: What::Json(part), .. } => {
+                        (Expr::Call(Calc::JsonSet, vec![part]), 3)
+                    }
                     side => {
                         let of = self.target(std::slice::from_ref(&side), at)?;
-                        self.fit(side, of)?.0
+                        self.fit(side, of)?
                     }
                 };
-                negate(Cond::IsNull(value), *negated)
+                negate((Cond::IsNull(value), depth + 1), *negated)
             }
             Test::Truth(operand) => {
                 let side = self.side(operand)?;
@@ -117,22 +136,39 @@ impl Compiler<'_> {
                         at,
                     ));
                 }
-                Cond::Truth(self.fit(side, Type::Bool)?.0)
+                let (value, depth) = self.fit(side, Type::Bool)?;
+                (Cond::Truth(value), depth)
             }
         })
     }
 
-    fn conditions(&mut self, parts: &[Condition]) -> Result<Vec<Cond>> {
-        parts.iter().map(|it| self.condition(it)).collect()
+    fn conditions(&mut self, parts: &[Condition]) -> Result<(Vec<Cond>, usize)> {
+        let mut all = Vec::with_capacity(parts.len());
+        let mut deepest = 0;
+        for part in parts {
+            let (cond, depth) = self.deep_condition(part)?;
+            deepest = deepest.max(depth);
+            all.push(cond);
+        }
+        // They are written as a balanced tree.
+        let levels = parts.len().next_power_of_two().ilog2() as usize;
+        Ok((all, deepest + levels))
     }
 
-    fn fitted(&mut self, sides: Vec<Side>, at: clause::At) -> Result<Vec<Expr>> {
+    fn fitted(&mut self, sides: Vec<Side>, at: clause::At) -> Result<(Vec<Expr>, usize)> {
         let of = self.target(&sides, at)?;
-        sides.into_iter().map(|it| Ok(self.fit(it, of)?.0)).collect()
+        let mut all = Vec::with_capacity(sides.len());
+        let mut deepest = 0;
+        for side in sides {
+            let (expr, depth) = self.fit(side, of)?;
+            deepest = deepest.max(depth);
+            all.push(expr);
+        }
+        Ok((all, deepest))
     }
 
     /// The date words compare as times, whatever the two sides look like: a number is milliseconds.
-    fn dates(&mut self, sides: [Side; 2], sign: Sign) -> Result<Cond> {
+    fn dates(&mut self, sides: [Side; 2], sign: Sign) -> Result<(Cond, usize)> {
         let mut of = Type::Time;
         for side in &sides {
             match side.what {
@@ -144,12 +180,16 @@ impl Compiler<'_> {
             }
         }
         let [left, right] = sides;
-        Ok(Cond::Compare(self.fit_time(left, of)?, sign, self.fit_time(right, of)?))
+        Ok(compare(self.fit_time(left, of)?, sign, self.fit_time(right, of)?))
     }
 }
 
-fn negate(condition: Cond, negated: bool) -> Cond {
-    if negated { Cond::Not(Box::new(condition)) } else { condition }
+fn negate((condition, depth): (Cond, usize), negated: bool) -> (Cond, usize) {
+    if negated { (Cond::Not(Box::new(condition)), depth + 1) } else { (condition, depth) }
+}
+
+fn compare(left: (Expr, usize), sign: Sign, right: (Expr, usize)) -> (Cond, usize) {
+    (Cond::Compare(left.0, sign, right.0), left.1.max(right.1) + 1)
 }
 
 fn sign(comparison: Comparison) -> Sign {

@@ -295,6 +295,10 @@ async fn user(
     }
     let (door, status) = match by {
         By::Caller(caller) => {
+            let open = change.app.settings.registration.user_registration_enabled;
+            if !open && !caller.is_server_code() {
+                return Err(Error::registration_off());
+            }
             brake::registration(&change.server, caller).await?;
             // Where an address must be confirmed a client cannot say that it is (security I-6).
             let confirms = change.app.settings.registration.email_confirmation_required;

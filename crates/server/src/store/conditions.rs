@@ -3,13 +3,15 @@
 //! **Invariant:** a statement grows by words of this crate, by templates of the dialect, by names
 //! out of the catalog, and by placeholders; there is no other way. What a client wrote is bound.
 
+use std::collections::HashMap;
+
 use engine::{Calc, Dialect, Value as Stored, Wanted, Wild};
 
 use super::Db;
 use crate::schema::Table;
 
 /// What a calculation yields.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Type {
     /// A text.
     Text,
@@ -141,11 +143,13 @@ pub(super) struct Writer {
     dialect: Dialect,
     sql: String,
     binds: Vec<usize>,
+    /// The place of each value that has one.
+    places: HashMap<usize, usize>,
 }
 
 impl Writer {
     pub(super) fn new(dialect: Dialect) -> Self {
-        Self { dialect, sql: String::new(), binds: Vec::new() }
+        Self { dialect, sql: String::new(), binds: Vec::new(), places: HashMap::new() }
     }
 
     pub(super) fn done(self) -> Statement {
@@ -177,10 +181,10 @@ impl Writer {
 
     /// The same for a value whose type the statement shows.
     pub(super) fn placeholder(&mut self, index: usize) {
-        let known = self.binds.iter().position(|it| *it == index);
-        let place = known.unwrap_or_else(|| {
-            self.binds.push(index);
-            self.binds.len() - 1
+        let binds = &mut self.binds;
+        let place = *self.places.entry(index).or_insert_with(|| {
+            binds.push(index);
+            binds.len() - 1
         });
         self.sql(self.dialect.placeholder());
         self.sql.push_str(&(place + 1).to_string());

@@ -4,9 +4,8 @@ use std::collections::HashSet;
 
 use engine::{Built, Flow, Value as Stored};
 use sea_query::{
-    Alias, Asterisk, Expr, ExprTrait as _, Func, LockType, Order,
-    PostgresQueryBuilder, Query, QueryStatementWriter, SelectStatement, SimpleExpr,
-    SqliteQueryBuilder, TableRef, Value,
+    Alias, Asterisk, Expr, ExprTrait as _, Func, LockType, Order, PostgresQueryBuilder, Query,
+    QueryStatementWriter, SelectStatement, SimpleExpr, SqliteQueryBuilder, TableRef, Value,
 };
 
 use serde_json::{Map, Value as Json};

@@ -20,7 +20,7 @@ const ROOM: u64 = 16 << 20;
 const PLAN: u64 = 512;
 
 /// How a value is made of what a query says.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Recipe {
     /// The client's value of that index, as this type.
     Client(usize, Type),

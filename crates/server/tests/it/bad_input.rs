@@ -197,6 +197,8 @@ async fn a_value_of_the_wrong_type_is_refused_and_never_interpreted() {
         ("page of none", find(app, json!({ "pageSize": 0 })), 1005),
         ("page below none", find(app, json!({ "pageSize": -1 })), 1005),
         ("page too large", find(app, json!({ "pageSize": 101 })), 1025),
+        ("page far too large", find(app, json!({ "pageSize": 2_000_000_000 })), 1025),
+        ("offset too far", find(app, json!({ "offset": 2_000_000_000 })), 1004),
         ("offset below none", find(app, json!({ "offset": -1 })), 1004),
         ("offset of a half", find(app, json!({ "offset": 0.5 })), 1004),
         ("sort by nothing there", find(app, json!({ "sortBy": ["shoe"] })), 1006),

@@ -1,5 +1,6 @@
 //! Conditions: which objects they mean (data-api 3), at every door that takes one.
 
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
 use http::Method;
@@ -472,7 +473,11 @@ async fn v_01_no_statement_has_a_word_or_number_of_a_client_in_it() {
 
 /// A text as it goes into the query of an address.
 fn percent(text: &str) -> String {
-    text.bytes().map(|it| format!("%{it:02X}")).collect()
+    let add = |mut all: String, it: u8| {
+        write!(all, "%{it:02X}").unwrap();
+        all
+    };
+    text.bytes().fold(String::new(), add)
 }
 
 #[tokio::test]
@@ -541,6 +546,69 @@ async fn a_thousand_conditions_and_a_thousand_ids_are_answered() {
 }
 
 #[tokio::test]
+async fn l_04_conditions_in_conditions_are_bounded_in_all() {
+    let server = TestServer::compat().await;
+    let app = &server.app;
+    people(&server).await;
+    let nested = |levels: usize, chain: &str| {
+        (0..levels).fold("1".to_owned(), |it, _| format!("case when {it} = 1 then 1 end{chain}"))
+    };
+    for (levels, chain) in [(45, "+1".repeat(100)), (10, "-1".repeat(30)), (60, String::new())] {
+        let value = nested(levels, &chain);
+        let clause = json!({ "where": format!("{value} = 1") });
+        let reply = find(app, "Person", clause.clone()).await;
+        if chain.is_empty() {
+            assert_eq!(names_in(&reply.ok()).split(' ').count(), 5);
+            continue;
+        }
+        reply.refused(1017);
+        app.post("/data/bulk/Person/delete", clause).send().await.refused(1017);
+        find(app, "Person", json!({ "props": format!("{value} as z") })).await.refused(1017);
+        find(app, "Person", json!({ "sortBy": value })).await.refused(1017);
+    }
+    let weeks = (0..20)
+        .fold("joined".to_owned(), |it, _| format!("case when WEEK({it}) = 12 then joined end"));
+    let found = find(app, "Person", json!({ "where": format!("{weeks} is not null") })).await.ok();
+    assert_eq!(names_in(&found), "O'Brien Bob Ann");
+    // Many values, in all lists together.
+    let sum = |it: usize| format!("age{} as a{it}", "+1".repeat(150));
+    let props: Vec<String> = (0..100).map(sum).collect();
+    let found = find(app, "Person", json!({ "props": props, "where": "name = 'Ann'" })).await.ok();
+    assert_eq!(found[0]["a99"], 185);
+    let props: Vec<String> = (0..300).map(sum).collect();
+    find(app, "Person", json!({ "props": props })).await.refused(1017);
+}
+
+#[tokio::test]
+async fn distinct_does_not_compare_json() {
+    let server = TestServer::compat().await;
+    people(&server).await;
+    for props in ["profile", "name, profile->'$.age' as age", ""] {
+        let query = json!({ "props": props, "distinct": true });
+        find(&server.app, "Person", query).await.refused(1006);
+    }
+    let query = json!({ "distinct": true, "excludeProps": "profile" });
+    assert_eq!(find(&server.app, "Person", query).await.ok().as_array().unwrap().len(), 5);
+}
+
+#[tokio::test]
+async fn parts_of_moved_dates_are_those_of_the_date() {
+    let server = TestServer::compat().await;
+    people(&server).await;
+    for (what, expected) in [
+        ("YEAR(DATEADD(joined, 1, 'month'))", 2015),
+        ("MONTH(DATEADD(joined, 1, 'month'))", 4),
+        ("DAYOFMONTH(DATESUB(joined, 1, 'year'))", 24),
+        ("WEEK(DATEADD(joined, 1, 'month'))", 16),
+        ("UNIXTIMESTAMP(DATEADD(joined, 1, 'month'))", 1_429_869_600),
+        ("DATEDIFF(DATEADD(joined, 1, 'month'), joined)", 31),
+    ] {
+        let query = json!({ "props": format!("{what} as it"), "where": "name = 'Ann'" });
+        assert_eq!(find(&server.app, "Person", query).await.ok()[0]["it"], expected, "{what}");
+    }
+}
+
+#[tokio::test]
 async fn l_05_a_query_that_takes_too_long_is_ended_and_others_go_on() {
     let server = TestServer::compat().await;
     let long = "a".repeat(20_000);
@@ -558,4 +626,37 @@ async fn l_05_a_query_that_takes_too_long_is_ended_and_others_go_on() {
     server.app.post("/data/Long/count", query).send().await.refused(20008);
     let one = json!({ "where": "text like 'a%'", "pageSize": 1, "props": "objectId" });
     assert_eq!(find(&server.app, "Long", one).await.ok().as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn like_knows_the_case_of_all_scripts_and_nothing_else_of_its_own() {
+    let server = TestServer::compat().await;
+    let app = &server.app;
+    for name in ["\u{212a}", "ς", "ẞ", "ſ", "É", "Ж", "a*b", "[ab]", "a\\b", "50%", "x_y", "^$."]
+    {
+        app.post("/data/Word", json!({ "name": name })).send().await.ok();
+    }
+    for (pattern, expected) in [
+        ("k", "\u{212a}"),
+        ("K", "\u{212a}"),
+        ("Σ", "ς"),
+        ("σ", "ς"),
+        ("ß", "ẞ"),
+        ("S", "ſ"),
+        ("é", "É"),
+        ("ж", "Ж"),
+        ("e", ""),
+        ("A*B", "a*b"),
+        ("[ab]", "[ab]"),
+        ("%\\b", "a\\b"),
+        ("%\\%", "50%"),
+        ("%\\%%", "50%"),
+        ("_\\__", "x_y"),
+        ("^$.", "^$."),
+        ("...", ""),
+        ("?*?", ""),
+    ] {
+        let found = find(app, "Word", json!({ "where": format!("name like '{pattern}'") })).await;
+        assert_eq!(names_in(&found.ok()), expected, "like {pattern}");
+    }
 }

@@ -132,6 +132,12 @@ pub struct Beyond;
 pub type Calc = Box<dyn Fn(&Row) -> Result<Cell, Beyond>>;
 pub type Test = Box<dyn Fn(&Row) -> Result<Option<bool>, Beyond>>;
 
+/// Whether an order is one that a sign asks for.
+type Fits = fn(Ordering) -> bool;
+
+/// A part of a date.
+type Part = fn(DateTime) -> i64;
+
 /// Makes texts of the language, each with what it means.
 pub struct Maker<'a> {
     pub dice: &'a mut Dice,
@@ -259,7 +265,6 @@ impl Maker<'_> {
             }
             9 => {
                 let (a, f) = self.cell(Kind::Time)?;
-                type Part = fn(DateTime) -> i64;
                 let parts: [(&str, Part); 10] = [
                     ("YEAR", |it| it.year().into()),
                     ("MONTH", |it| it.month().into()),
@@ -312,8 +317,8 @@ impl Maker<'_> {
             })
         };
         Some(match self.dice.below(8) {
-            0 => (format!("upper({a})"), with(f, |it| it.to_uppercase())),
-            1 => (format!("LOWER({a})"), with(f, |it| it.to_lowercase())),
+            0 => (format!("upper({a})"), with(f, str::to_uppercase)),
+            1 => (format!("LOWER({a})"), with(f, str::to_lowercase)),
             2 => (format!("Trim({a})"), with(f, |it| it.trim_matches(' ').to_owned())),
             3 => (format!("CONCAT({a}, 'É', 1)"), with(f, |it| format!("{it}É1"))),
             _ => (a, f),
@@ -482,21 +487,23 @@ impl Maker<'_> {
                         return Ok(Some(!not.is_empty()));
                     }
                     let Cell::Number(it) = f(row)? else { return Ok(None) };
-                    let is = list.iter().any(|one| *one as f64 == it);
+                    let same = |one: &i64| (*one as f64).total_cmp(&(it + 0.0)).is_eq();
+                    let is = list.iter().any(same);
                     Ok(if !is && with_null { None } else { Some(is == not.is_empty()) })
                 });
                 (format!("{a} {not}in ({})", texts.join(", ")), test)
             }
             9 => {
                 let not = if self.dice.below(3) == 0 { "not " } else { "" };
-                let ((a, f), (b, g), (c, h)) = (self.text(0)?, self.text(0)?, self.text(0)?);
+                let ((a, f), (low, least)) = (self.text(0)?, self.text(0)?);
+                let (high, most) = self.text(0)?;
                 let test: Test = Box::new(move |row| {
-                    let (it, low, high) = (f(row)?, g(row)?, h(row)?);
+                    let (it, low, high) = (f(row)?, least(row)?, most(row)?);
                     let above = order(&it, &low).map(Ordering::is_ge);
                     let below = order(&it, &high).map(Ordering::is_le);
                     Ok(all(&[above, below]).map(|it| it == not.is_empty()))
                 });
-                (format!("{a} {not}between {b} and {c}"), test)
+                (format!("{a} {not}between {low} and {high}"), test)
             }
             10 => {
                 let kind =
@@ -548,8 +555,8 @@ impl Maker<'_> {
         })
     }
 
-    fn sign(&mut self) -> (&'static str, fn(Ordering) -> bool) {
-        let signs: [(&str, fn(Ordering) -> bool); 7] = [
+    fn sign(&mut self) -> (&'static str, Fits) {
+        let signs: [(&str, Fits); 7] = [
             ("=", Ordering::is_eq),
             ("!=", Ordering::is_ne),
             ("<>", Ordering::is_ne),

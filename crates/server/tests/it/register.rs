@@ -195,3 +195,33 @@ async fn a_number_that_users_log_in_with_is_told_apart_by_its_value() {
     assert_eq!(change.body(json!({ "number": "08" })).send().await.ok()["number"], 8);
     app.login("8", HORSE).await.ok();
 }
+
+#[tokio::test]
+async fn where_registration_is_off_clients_make_no_user_by_any_door() {
+    for server in TestServer::in_each_profile().await {
+        let (app, desk) = (&server.app, server.desk().await);
+        desk.registration_settings(json!({ "userRegistrationEnabled": false })).await;
+        let user = |name: &str| json!({ "email": format!("{name}@x.de"), "password": HORSE });
+        let mut with_id = user("eve");
+        with_id["objectId"] = json!("mine");
+        let refused = [
+            app.post("/users/register", user("ann")),
+            app.post("/users/register/guest", json!({})),
+            app.post("/data/Users", user("bob")),
+            app.post("/data/bulk/Users", json!([user("cid")])),
+            app.call(Method::PUT, "/data/Users/upsert").body(with_id.clone()),
+            app.call(Method::PUT, "/data/bulkupsert/Users").body(json!([with_id])),
+        ];
+        for call in refused {
+            let reply = call.send().await;
+            // With profile standard clients may not write objects of users at all.
+            assert!([3009, 2000, 1011, 1012].contains(&reply.code()), "{reply:?}");
+        }
+        let count = app.server_code(Method::POST, "/data/Users/count").body(json!({}));
+        assert_eq!(count.send().await.ok(), json!(0));
+        // The owner's own server and the Console make users all the same.
+        let made = app.server_code(Method::POST, "/data/Users").body(user("dag"));
+        made.send().await.ok();
+        desk.about(Method::POST, "/data/Users").body(user("fay")).send().await.ok();
+    }
+}
