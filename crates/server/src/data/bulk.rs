@@ -2,6 +2,9 @@
 //!
 //! Wire: data-api 2.8. Which objects a bulk change or deletion is about is said by a condition.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 
 use super::find::find_table;
@@ -16,10 +19,10 @@ use crate::password::Door;
 use crate::roles::{self, Decision, Operation};
 use crate::schema::{Maker, PASSWORD, Table, USERS, record, values};
 use crate::server::Server;
-use crate::store::query;
+use crate::store::{self, query};
+use crate::users::update;
 use crate::users::update::Rights;
 use crate::users::write::{self as accounts, Change};
-use crate::users::{self, update};
 use crate::web::{Answer, Body, Caller, Names, Pairs, Reply, State};
 
 /// The condition that all objects meet.
@@ -157,31 +160,42 @@ async fn update_users(
     clause: &str,
     changes: &Map<String, Value>,
 ) -> Result<u64> {
+    let table = change.users()?.clone();
+    let filter = ids::read(&table, clause, change.author.at)?.filter;
+    let (looked_at, which) = (Arc::clone(&table), filter.clone());
+    let most = MOST as u64 + 1;
+    let read = change.app.realm.data.read(move |db| query::ids(db, &looked_at, &which, most));
     let mut edits = Vec::new();
-    let mut users = users_of(change, clause).await?;
-    users.sort_unstable();
-    for id in users {
+    for id in not_too_many(read.await?)? {
         let rights = Rights::of(caller, Door::Update, &id);
         let known = (id.as_str(), Error::no_such_object as fn(&str) -> Error);
-        edits.push(update::prepare(change, &rights, known, changes, hashes::Lane::Bulk).await?);
+        match update::prepare(change, &rights, known, changes, hashes::Lane::Bulk).await {
+            Err(gone) if gone.code == 1000 => {}
+            prepared => edits.push(prepared?),
+        }
     }
-    let (keep, count) = (change.clone(), edits.len() as u64);
+    let keep = change.clone();
     let write = change.app.realm.data.write(move |tx| {
         let unknown = edits.first().map(|it| it.unknown.as_slice()).unwrap_or_default();
         let keep = &grow::hold(tx, &keep, USERS, Tables::by(unknown))?;
-        accounts::update(tx, keep, &edits).map(|_| ())
+        let schema = grow::grown(tx, keep, USERS, unknown)?;
+        let keep = &Change { schema, ..keep.clone() };
+        store::schema::hold_lists(tx, &table)?;
+        // Who no longer meets the condition is left alone.
+        let there: HashSet<String> =
+            query::lock(tx, &table, &filter, u64::MAX)?.into_iter().collect();
+        let mut count = 0;
+        for edit in edits.iter().filter(|it| there.contains(it.id.as_str())) {
+            accounts::update(tx, keep, std::slice::from_ref(edit))?;
+            count += 1;
+        }
+        Ok::<_, Error>(count)
     });
-    write.await?;
-    Ok(count)
+    write.await
 }
 
-/// The ids of the users who meet the condition. Fails with 3038 if they are too many for one call.
-async fn users_of(change: &Change, clause: &str) -> Result<Vec<String>> {
-    let table = change.users()?.clone();
-    let filter = ids::read(&table, clause, change.author.at)?.filter;
-    let most = MOST as u64 + 1;
-    let read = change.app.realm.data.read(move |db| query::ids(db, &table, &filter, most));
-    let users = read.await?;
+/// Fails with 3038 if they are too many for one call.
+fn not_too_many(users: Vec<String>) -> Result<Vec<String>> {
     if users.len() > MOST {
         let message = "More than 1000 users meet the condition. Name fewer of them";
         return Err(Error::bad_parameter(message));
@@ -221,8 +235,7 @@ async fn delete_where(server: Server, caller: &Caller, table: &str, clause: &str
     let which = ids::read(&known, clause, caller.asked.at)?;
     let change = Change::new(server, caller.app.clone(), caller.author());
     if table == USERS {
-        let users = users_of(&change, clause).await?;
-        return Answer::json(&delete_users(&change, users).await?);
+        return Answer::json(&delete_users(&change, clause).await?);
     }
     match which.kind {
         Kind::All => Answer::json(&delete_rows(&change, table, EVERYTHING).await?),
@@ -231,10 +244,29 @@ async fn delete_where(server: Server, caller: &Caller, table: &str, clause: &str
     }
 }
 
-async fn delete_users(change: &Change, mut ids: Vec<String>) -> Result<usize> {
-    ids.sort_unstable();
-    let ids = ids.into_iter().map(|it| UserId(it.into())).collect();
-    users::delete::all(change, ids).await
+/// Deletes the users who meet the condition when their rows are locked. Fails with 3038 if they are
+/// too many for one call.
+async fn delete_users(change: &Change, clause: &str) -> Result<u64> {
+    let mut tries = Tries::new(change.clone());
+    loop {
+        let tried = users_deleted(&tries.change, clause).await;
+        if let Some(count) = tries.settle(tried).await? {
+            return Ok(count as u64);
+        }
+    }
+}
+
+async fn users_deleted(change: &Change, clause: &str) -> Result<usize> {
+    let table = change.users()?.clone();
+    let filter = ids::read(&table, clause, change.author.at)?.filter;
+    let keep = change.clone();
+    let write = change.app.realm.data.write(move |tx| {
+        let keep = &grow::hold(tx, &keep, USERS, Tables::Stay)?;
+        let users = not_too_many(query::lock(tx, &table, &filter, MOST as u64 + 1)?)?;
+        let users: Vec<UserId> = users.into_iter().map(|it| UserId(it.into())).collect();
+        accounts::delete(tx, keep, &users)
+    });
+    write.await
 }
 
 /// Deletes all objects of a table and tells how many there were. Fails with 1009, and with 3038 for
@@ -242,19 +274,29 @@ async fn delete_users(change: &Change, mut ids: Vec<String>) -> Result<usize> {
 pub async fn delete_all(change: &Change, name: &str) -> Result<u64> {
     let table = change.schema.table(name).ok_or_else(|| Error::no_such_table(name))?;
     if table.is_users() {
-        let users = users_of(change, EVERYTHING).await?;
-        return Ok(delete_users(change, users).await? as u64);
+        return delete_users(change, EVERYTHING).await;
     }
     delete_rows(change, name, EVERYTHING).await
 }
 
 /// Deletes the rows of any table but `Users` that meet the condition, in one statement.
-async fn delete_rows(change: &Change, name: &str, clause: &str) -> Result<u64> {
+pub async fn delete_rows(change: &Change, name: &str, clause: &str) -> Result<u64> {
+    let mut tries = Tries::new(change.clone());
+    loop {
+        let tried = rows_deleted(&tries.change, name, clause).await;
+        if let Some(count) = tries.settle(tried).await? {
+            return Ok(count);
+        }
+    }
+}
+
+async fn rows_deleted(change: &Change, name: &str, clause: &str) -> Result<u64> {
     let table = change.schema.table(name).cloned();
     let table = table.ok_or_else(|| Error::no_such_table(name))?;
     let filter = ids::read(&table, clause, change.author.at)?.filter;
     let (keep, clause) = (change.clone(), clause.to_owned());
     let write = change.app.realm.data.write(move |tx| {
+        let keep = &grow::hold(tx, &keep, &table.name, Tables::Stay)?;
         let count = query::delete(tx, &table, &filter)?;
         if count > 0 {
             let what = json!({ "table": table.name, "count": count, "where": clause });

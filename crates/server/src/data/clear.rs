@@ -87,6 +87,8 @@ fn step(tx: &Tx<'_>, change: &Change, payload: &str) -> Result<Mark> {
         let users: Vec<UserId> = ids.into_iter().map(|it| UserId(it.into())).collect();
         accounts::delete(tx, change, &users)?;
     } else {
+        let wanted: Vec<&str> = ids.iter().map(String::as_str).collect();
+        objects::lock(tx, table, &wanted)?;
         objects::delete_these(tx, table, &ids)?;
         let what = json!({ "table": table.name, "count": count });
         let random = &change.server.random;

@@ -5,6 +5,7 @@
 
 use serde_json::json;
 
+use super::grow::{self, Tables, Tries};
 use super::write::{self, By, How, Sent};
 use crate::error::{Error, Result};
 use crate::events::{self, Event};
@@ -97,10 +98,21 @@ pub async fn delete_one(change: &Change, table: &str, id: &str) -> Reply {
 /// Deletes those of the objects that are there, in one transaction, and tells how many. The table is
 /// any but `Users`.
 pub async fn delete_these(change: &Change, table: &str, ids: Vec<String>) -> Result<usize> {
-    let found = change.schema.table(table).cloned();
-    let table = found.ok_or_else(|| Error::no_such_table(table))?;
+    let mut tries = Tries::new(change.clone());
+    loop {
+        let tried = deleted(&tries.change, table, ids.clone()).await;
+        if let Some(count) = tries.settle(tried).await? {
+            return Ok(count);
+        }
+    }
+}
+
+async fn deleted(change: &Change, name: &str, ids: Vec<String>) -> Result<usize> {
+    let table = change.schema.table(name).cloned();
+    let table = table.ok_or_else(|| Error::no_such_table(name))?;
     let keep = change.clone();
     let write = change.app.realm.data.write(move |tx| {
+        let keep = &grow::hold(tx, &keep, &table.name, Tables::Stay)?;
         let wanted: Vec<&str> = ids.iter().map(String::as_str).collect();
         let there = objects::lock(tx, &table, &wanted)?;
         for id in &there {

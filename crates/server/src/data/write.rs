@@ -20,7 +20,7 @@ use crate::schema::record::{self, Cells};
 use crate::schema::{Column, Kind, Table, USERS, common_columns, names, values};
 use crate::sessions::brake;
 use crate::store::users::Status;
-use crate::store::{Tx, objects};
+use crate::store::{self, Tx, objects};
 use crate::users::update::Rights;
 use crate::users::write::{self as accounts, Change, Edit, NewUser};
 use crate::users::{register, update};
@@ -162,6 +162,11 @@ impl Step {
         }
     }
 
+    /// Whether it changes what is there.
+    fn is_there(&self) -> bool {
+        matches!(self, Self::Changed { .. } | Self::ChangedUser(_))
+    }
+
     fn unknown(&self) -> &[(String, Value)] {
         match self {
             Self::New { unknown, .. } | Self::Changed { unknown, .. } => unknown,
@@ -184,6 +189,8 @@ struct Plan {
     place: Option<Group>,
     /// Whether a refusal says which object it is about.
     counted: bool,
+    /// Whether an object came with its id.
+    named: bool,
 }
 
 async fn plan(
@@ -210,14 +217,21 @@ async fn plan(
     }
     // What is new, and what is there.
     let mut known = Vec::with_capacity(sent.len());
+    let mut added = HashSet::new();
     for (index, one) in sent.iter().enumerate() {
         let id = one.id.as_deref().filter(|_| how != How::Create);
         known.push(match id {
+            // The change of a user is made ready from what the user is, and there is nothing yet.
+            Some(id) if name == USERS && added.contains(id) => {
+                let message = format!("The list adds a user twice: {id}");
+                return Err(at(index)(Error::bad_parameter(message)));
+            }
             Some(id) if there.contains(id) => true,
             Some(id) if how == How::Change => return Err(at(index)(Error::no_such_object(id))),
             Some(id) => {
                 is_allowed(by, Operation::Create, name, None).map_err(at(index))?;
                 there.insert(id.to_owned());
+                added.insert(id);
                 false
             }
             None => false,
@@ -245,7 +259,8 @@ async fn plan(
         By::Caller(caller) => (caller.user().map(str::to_owned), register::place_of(caller)),
         By::Developer => (None, None),
     };
-    Ok(Plan { table: name.to_owned(), how, steps, unknown, owner, place, counted })
+    let named = sent.iter().any(|it| it.id.is_some());
+    Ok(Plan { table: name.to_owned(), how, steps, unknown, owner, place, counted, named })
 }
 
 /// Those of the ids that are there.
@@ -396,20 +411,35 @@ impl Plan {
         let change = &Change { schema, ..change.clone() };
         let table = change.schema.table(&self.table).cloned();
         let table = table.ok_or_else(|| Error::no_such_table(&self.table))?;
-        let changed = self.steps.iter().filter(|it| matches!(it, Step::Changed { .. }));
-        let changed: Vec<&str> = changed.map(Step::id).collect();
-        if changed.len() > 1 {
+        if self.meets_others(&table) {
+            store::schema::hold_lists(tx, &table)?;
+        }
+        let changed: Vec<&str> =
+            self.steps.iter().filter(|it| it.is_there()).map(Step::id).collect();
+        if self.steps.len() > 1 && !changed.is_empty() {
             objects::lock(tx, &table, &changed)?;
         }
         for (index, step) in self.steps.iter().enumerate() {
             self.step(tx, change, &table, step).map_err(|it| match it.code {
                 // Somebody else was quicker: look again what is there.
                 1000 | 1101 if self.how == How::Upsert => Error::table_changed(),
+                // The identity is that of the very user.
+                3033 if self.how == How::Upsert && is_in(tx, &table, step.id()) => {
+                    Error::table_changed()
+                }
                 _ if self.counted => it.at(index),
                 _ => it,
             })?;
         }
         Ok((table, self.steps.iter().map(|it| it.id().to_owned()).collect()))
+    }
+
+    /// Whether it takes several things that another list may want in another order: ids, and values
+    /// that are unique.
+    fn meets_others(&self, table: &Table) -> bool {
+        let unique = table.columns.iter().any(|it| it.rules.unique || it.identity);
+        let adds = self.steps.iter().any(|it| !it.is_there());
+        self.steps.len() > 1 && (unique || self.named && adds)
     }
 
     fn step(&self, tx: &Tx<'_>, change: &Change, table: &Table, step: &Step) -> Result<()> {
@@ -437,6 +467,10 @@ impl Plan {
             }
         }
     }
+}
+
+fn is_in(tx: &Tx<'_>, table: &Table, id: &str) -> bool {
+    objects::existing(tx, table, &[id]).is_ok_and(|it| !it.is_empty())
 }
 
 fn insert<'a>(

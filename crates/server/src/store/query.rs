@@ -282,13 +282,52 @@ pub fn ids(db: &Db<'_>, table: &Table, filter: &Filter, most: u64) -> Result<Vec
     writer.sql(" order by ");
     writer.name(".seq");
     let mut ids = Vec::new();
-    db.each(&writer.done().with(db, &filter.given), &mut |row| {
+    texts(db, &writer.done().with(db, &filter.given), most, &mut ids)?;
+    Ok(ids)
+}
+
+/// The same, but by their ids, and the rows stay as they are until the transaction ends: whoever no
+/// longer meets the condition once its row can be locked is not among them.
+pub fn lock(tx: &Tx<'_>, table: &Table, filter: &Filter, most: u64) -> Result<Vec<String>> {
+    let mut writer = Writer::new(tx.dialect());
+    writer.sql("select ");
+    locked(&mut writer, tx, table, filter);
+    let mut ids = Vec::new();
+    texts(tx, &writer.done().with(tx, &filter.given), most, &mut ids)?;
+    Ok(ids)
+}
+
+/// The ids of the rows, which are locked in the order in which all lock rows.
+fn locked(writer: &mut Writer, tx: &Tx<'_>, table: &Table, filter: &Filter) {
+    writer.name("objectId");
+    writer.sql(" from ");
+    writer.table(tx.scope(), table);
+    condition(writer, Some(&filter.condition));
+    writer.sql(" order by ");
+    writer.name("objectId");
+    writer.sql(tx.dialect().for_update());
+}
+
+/// The same rows for a statement that writes them. SQLite has one writer, who needs no order.
+fn in_order(writer: &mut Writer, tx: &Tx<'_>, table: &Table, filter: &Filter) {
+    if !tx.dialect().shared() {
+        return condition(writer, Some(&filter.condition));
+    }
+    writer.sql(" where ");
+    writer.name("objectId");
+    writer.sql(" in (select ");
+    locked(writer, tx, table, filter);
+    writer.sql(")");
+}
+
+fn texts(db: &Db<'_>, built: &engine::Built, most: u64, ids: &mut Vec<String>) -> Result<()> {
+    db.each(built, &mut |row| {
         if let ValueRef::Text(it) = row.at(0)? {
             ids.push(it.to_owned());
         }
         Ok(if ids.len() as u64 >= most { Flow::Stop } else { Flow::Continue })
     })?;
-    Ok(ids)
+    Ok(())
 }
 
 /// Changes the rows, all in the same way, and tells how many there were.
@@ -305,7 +344,7 @@ pub fn update(tx: &Tx<'_>, table: &Table, filter: &Filter, cells: &[Cell<'_>]) -
         it.sql(" = ");
         it.placeholder(given.len() + place.unwrap_or_default());
     });
-    condition(&mut writer, Some(&filter.condition));
+    in_order(&mut writer, tx, table, filter);
     given.extend(places.into_iter().map(|it| Given::Value(it.1)));
     Ok(tx.exec_built(&writer.done().with(tx, &given))?)
 }
@@ -315,7 +354,7 @@ pub fn delete(tx: &Tx<'_>, table: &Table, filter: &Filter) -> Result<u64> {
     let mut writer = Writer::new(tx.dialect());
     writer.sql("delete from ");
     writer.table(tx.scope(), table);
-    condition(&mut writer, Some(&filter.condition));
+    in_order(&mut writer, tx, table, filter);
     Ok(tx.exec_built(&writer.done().with(tx, &filter.given))?)
 }
 

@@ -68,8 +68,8 @@ fn read_column(row: &Row<'_>) -> engine::Result<(String, Option<Column>)> {
 ///
 /// **Locks are taken in this order**, by all: this one (shared by who writes objects or deletes users,
 /// alone by who changes the tables), the application's row of `sys.schemas`, the table
-/// ([`lock_table`](super::columns::lock_table) before any change of it), rows of it, other rows of
-/// `sys`. A login takes none of the first two. What a job does to many rows it does without waiting
+/// ([`lock_table`](super::columns::lock_table) before any change of it), its lists ([`hold_lists`]),
+/// rows of it by their ids, other rows of `sys`. A login takes none of the first two. What a job does to many rows it does without waiting
 /// for any of them ([`Busy::PassOver`](super::columns::Busy)).
 ///
 /// PostgreSQL needs the lock: there a change of a column can be committed between the check and the
@@ -85,6 +85,13 @@ pub fn hold_to_change(tx: &Tx<'_>) -> Result<i64> {
     version(tx)
 }
 
+/// Has nobody else write a list of objects into the table until `tx` ends: what a list adds it adds
+/// in the order in which it was sent, and two lists in different orders would wait for each other's
+/// ids and unique values.
+pub fn hold_lists(tx: &Tx<'_>, table: &Table) -> Result<()> {
+    Ok(tx.exclusive(number(&[tx.app(), &table.id]))?)
+}
+
 fn version(db: &Db<'_>) -> Result<i64> {
     let sql = "select version from sys.schemas where app_id = ?1";
     Ok(db.row(sql, &[&db.app()], |row| row.get("version"))?.unwrap_or(0))
@@ -93,8 +100,12 @@ fn version(db: &Db<'_>) -> Result<i64> {
 /// The number of the lock: the application's id by FNV-1a, since locks of the database have numbers
 /// only. Two applications with the same one would wait for each other, no more.
 fn key(tx: &Tx<'_>) -> i64 {
+    number(&[tx.app()])
+}
+
+fn number(names: &[&str]) -> i64 {
     let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    tx.app().bytes().fold(0xcbf2_9ce4_8422_2325, mix).cast_signed()
+    names.iter().flat_map(|it| it.bytes()).fold(0xcbf2_9ce4_8422_2325, mix).cast_signed()
 }
 
 /// Raises the version once those who write objects have finished: changes of one application's

@@ -164,8 +164,18 @@ pub enum Identity {
 pub fn update(tx: &Tx<'_>, change: &Change, edits: &[Edit]) -> Result<Arc<Table>> {
     let unknown: Vec<_> = edits.iter().flat_map(|it| it.unknown.iter().cloned()).collect();
     let table = grow::with_columns(tx, change, USERS, &unknown)?;
+    lock(tx, &table, edits.iter().map(|it| it.id.as_str()))?;
     edits.iter().try_for_each(|it| update_one(tx, change, &table, it))?;
     Ok(table)
+}
+
+/// Locks several users in the order in which all do.
+fn lock<'a>(tx: &Tx<'_>, table: &Table, users: impl Iterator<Item = &'a str>) -> Result<()> {
+    let users: Vec<&str> = users.collect();
+    if users.len() > 1 {
+        objects::lock(tx, table, &users)?;
+    }
+    Ok(())
 }
 
 fn update_one(tx: &Tx<'_>, change: &Change, table: &Table, edit: &Edit) -> Result<()> {
@@ -302,6 +312,7 @@ pub fn delete(tx: &Tx<'_>, change: &Change, users: &[UserId]) -> Result<usize> {
     // Nobody else is gathering identities for good meanwhile, or changing the tables.
     store::schema::hold(tx)?;
     let table = grow::with_columns(tx, change, USERS, &[])?;
+    lock(tx, &table, users.iter().map(UserId::as_str))?;
     let (now, mut deleted) = (change.author.at, 0);
     for user in users {
         let id = user.as_str();

@@ -16,6 +16,7 @@ mod bad_input;
 mod brake;
 mod brake_fair;
 mod bulk;
+mod bulk_races;
 mod columns;
 mod conditions;
 mod cookies;

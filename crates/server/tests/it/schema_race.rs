@@ -18,14 +18,14 @@ use crate::schema_work::{change, count, pets};
 
 /// Stops the first who runs a statement with certain words, until it is let go.
 #[derive(Clone, Default)]
-struct Gate {
+pub struct Gate {
     closed: Arc<AtomicBool>,
     held: Arc<AtomicBool>,
 }
 
 impl Gate {
     /// A server with that gate before each `here`.
-    async fn server(&self, here: &'static str) -> TestServer {
+    pub async fn server(&self, here: &'static str) -> TestServer {
         let gate = self.clone();
         let seen = move |sql: &str| {
             if sql.contains(here) && gate.closed.swap(false, Ordering::SeqCst) {
@@ -41,15 +41,15 @@ impl Gate {
         TestServer::with(Setup { hooks, ..Setup::default() }).await
     }
 
-    fn close(&self) {
+    pub fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
     }
 
-    fn open(&self) {
+    pub fn open(&self) {
         self.held.store(false, Ordering::SeqCst);
     }
 
-    async fn is_reached(&self) {
+    pub async fn is_reached(&self) {
         until("the statement comes", async || self.held.load(Ordering::SeqCst)).await;
     }
 }
