@@ -56,9 +56,11 @@ pub fn usher(words: &[&str]) -> Command {
 pub fn usher_at(home: &Home, words: &[&str]) -> Command {
     let mut command = usher(words);
     command.env("USHER_DATA_DIR", home.dir());
-    // All of a test's people come from one address.
+    // All of a test's people come from one address, and what a kill interrupts has been counted.
     command.env("USHER_REGISTRATIONS_PER_HOUR", "1000000");
-    command.env("USHER_WRONG_PASSWORDS_PER_PLACE", "1000000");
+    for by in ["PLACE", "SOURCE", "ACCOUNT"] {
+        command.env(format!("USHER_WRONG_PASSWORDS_PER_{by}"), "1000000");
+    }
     if let Some(url) = home.url() {
         command.env("USHER_DATABASE_URL", url).env("USHER_MASTER_KEY", MASTER_KEY);
     }

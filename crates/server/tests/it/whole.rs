@@ -93,6 +93,11 @@ async fn stored(server: &TestServer) -> Vec<String> {
     if there && !server.home().is_shared() {
         rows.extend(look::everything(&data).await);
     }
+    // What comes from a source is counted before anything is done, whatever comes of it.
+    let counted = |it: &str| {
+        [",registration,127.0.0.1,", ",guess,127.0.0.1,"].iter().any(|word| it.contains(word))
+    };
+    rows.retain(|it| !counted(it));
     rows.sort();
     rows
 }
